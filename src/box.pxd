@@ -1,0 +1,34 @@
+"""The box, the point in it, and the way out of that point (floor 2)."""
+
+from lbfgsb._core.kernels cimport Kernels, Team
+
+
+ctypedef struct Box:
+    const Kernels *simd
+    Team *team
+    Py_ssize_t n
+    bint bounded             # some bound is finite; else lower ... row are not there
+    bint boxed               # every bound is finite
+    double *x                # (n,) the last accepted iterate
+    double *g                # (n,) its gradient
+    double *d                # (n,) the search direction
+    double *lower            # (n,)
+    double *upper            # (n,)
+    double norm              # inf-norm of the projected gradient at x
+    double g_free_squared    # g² summed over the variables that may move along -g
+    double t_min             # the least positive break point along -g
+    signed char *status      # (n,) at x_cauchy: 0 free, -1 at the lower bound, +1 at the upper
+    Py_ssize_t fixed         # how many are not free there
+    double *t                # (n,) break points, in the part of the heap that is in use
+    Py_ssize_t *row          # (n,) the variables they belong to; a work list elsewhere
+    Py_ssize_t heap_size
+    Py_ssize_t *found        # (chunks,) how many rows each chunk has listed
+
+
+cdef void box_place(Box *box, char **cursor) noexcept nogil
+cdef void box_clip(Box *box, double *x) noexcept nogil
+cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil
+cdef Py_ssize_t box_update_status(Box *box, double t_fixed) noexcept nogil
+cdef void box_free_all(Box *box) noexcept nogil
+cdef void box_collect_break_points(Box *box, double t_low, double t_high) noexcept nogil
+cdef Py_ssize_t box_next_break_point(Box *box, double *t) noexcept nogil

@@ -1,0 +1,164 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The box l <= x <= u: projection, break points of the projected gradient path, free variables.
+
+The path is x(t) = P(x - t g); variable i reaches its bound at its break point t_i, (4.1) of
+Byrd, Lu, Nocedal and Zhu (1995). Break points are never sorted: those up to a limit, usually few,
+are collected and kept in a heap, which costs O(log n) for each one that is taken.
+"""
+from libc.string cimport memcpy, memmove, memset
+
+from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, run_chunks
+
+
+cdef void box_place(Box *box, char **cursor) noexcept nogil:
+    """Take the buffers from the block at `cursor`; simd, team, n and bounded are set before."""
+    cdef Py_ssize_t n = box.n
+    box.x = <double *>carve(cursor, n, sizeof(double))
+    box.g = <double *>carve(cursor, n, sizeof(double))
+    box.d = <double *>carve(cursor, n, sizeof(double))
+    if not box.bounded:
+        return
+    box.lower = <double *>carve(cursor, n, sizeof(double))
+    box.upper = <double *>carve(cursor, n, sizeof(double))
+    box.t = <double *>carve(cursor, n, sizeof(double))
+    box.row = <Py_ssize_t *>carve(cursor, n, sizeof(Py_ssize_t))
+    box.found = <Py_ssize_t *>carve(cursor, chunk_count(n), sizeof(Py_ssize_t))
+    box.status = <signed char *>carve(cursor, n, 1)
+
+
+# --- points -------------------------------------------------------------------------------
+
+
+cdef void box_clip(Box *box, double *x) noexcept nogil:
+    """x = P(x)."""
+    cdef Py_ssize_t i
+    if box.bounded:
+        for i in range(box.n):
+            x[i] = min(max(x[i], box.lower[i]), box.upper[i])
+
+
+ctypedef struct TrialContext:
+    const Box *box
+    double alpha
+    double *out
+
+
+cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil:
+    """out = x + alpha d, feasible to the last bit."""
+    cdef TrialContext v
+    v.box, v.alpha, v.out = box, alpha, out
+    run_chunks(box.team, trial_chunk, &v, box.n, 5, 0, box.team.total)
+
+
+cdef void trial_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                      double *scratch) noexcept nogil:
+    cdef TrialContext *v = <TrialContext *>context
+    cdef const Box *box = v.box
+    if box.bounded:
+        box.simd.trial_box(rows, v.alpha, box.x + first, box.d + first, box.lower + first,
+                           box.upper + first, v.out + first)
+    else:
+        box.simd.trial_free(rows, v.alpha, box.x + first, box.d + first, v.out + first)
+
+
+# --- lists of variables that the chunks make, in the order of the variables ---------------
+
+
+cdef Py_ssize_t gather_lists(Box *box) noexcept nogil:
+    """Close the gaps between the chunks' lists; returns the total length."""
+    cdef Py_ssize_t chunk, count = 0
+    for chunk in range(chunk_count(box.n)):
+        if count != chunk * CHUNK and box.found[chunk] > 0:
+            memmove(box.row + count, box.row + chunk * CHUNK,
+                    box.found[chunk] * sizeof(Py_ssize_t))
+            memmove(box.t + count, box.t + chunk * CHUNK, box.found[chunk] * sizeof(double))
+        count += box.found[chunk]
+    return count
+
+
+ctypedef struct ListContext:
+    const Box *box
+    double t_low
+    double t_high
+
+
+cdef void status_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                       double *scratch) noexcept nogil:
+    cdef ListContext *v = <ListContext *>context
+    cdef const Box *box = v.box
+    box.found[first // CHUNK] = box.simd.update_status(
+        rows, first, v.t_high, box.x + first, box.g + first, box.lower + first,
+        box.upper + first, box.status + first, box.row + first)
+
+
+cdef void break_point_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                            double *scratch) noexcept nogil:
+    cdef ListContext *v = <ListContext *>context
+    cdef const Box *box = v.box
+    box.found[first // CHUNK] = box.simd.break_points(
+        rows, first, v.t_low, v.t_high, box.x + first, box.g + first, box.lower + first,
+        box.upper + first, box.t + first, box.row + first)
+
+
+cdef Py_ssize_t box_update_status(Box *box, double t_fixed) noexcept nogil:
+    """Fix the variables whose break point is at most t_fixed, free the others.
+
+    Leaves those that changed sides in `row` and returns their number.
+    """
+    cdef ListContext v
+    cdef Py_ssize_t i, changed
+    v.box, v.t_high = box, t_fixed
+    run_chunks(box.team, status_chunk, &v, box.n, 5, 0, box.team.total)
+    changed = gather_lists(box)
+    for i in range(changed):
+        box.fixed += 1 if box.status[box.row[i]] != 0 else -1
+    return changed
+
+
+cdef void box_free_all(Box *box) noexcept nogil:
+    if box.fixed > 0:
+        memset(box.status, 0, box.n)
+        box.fixed = 0
+
+
+# --- the heap of break points -------------------------------------------------------------
+
+
+cdef void sift_down(Box *box, Py_ssize_t hole) noexcept nogil:
+    """Restore the heap below `hole`."""
+    cdef double t = box.t[hole]
+    cdef Py_ssize_t row = box.row[hole], child = 2 * hole + 1
+    while child < box.heap_size:
+        if child + 1 < box.heap_size and box.t[child + 1] < box.t[child]:
+            child += 1
+        if box.t[child] >= t:
+            break
+        box.t[hole], box.row[hole] = box.t[child], box.row[child]
+        hole = child
+        child = 2 * hole + 1
+    box.t[hole], box.row[hole] = t, row
+
+
+cdef void box_collect_break_points(Box *box, double t_low, double t_high) noexcept nogil:
+    """Make a heap of the break points in (t_low, t_high]."""
+    cdef ListContext v
+    cdef Py_ssize_t i
+    v.box, v.t_low, v.t_high = box, t_low, t_high
+    run_chunks(box.team, break_point_chunk, &v, box.n, 4, 0, box.team.total)
+    box.heap_size = gather_lists(box)
+    for i in range(box.heap_size // 2 - 1, -1, -1):
+        sift_down(box, i)
+
+
+cdef Py_ssize_t box_next_break_point(Box *box, double *t) noexcept nogil:
+    """Take the least break point out of the heap: its variable, or -1 if the heap is empty."""
+    cdef Py_ssize_t row
+    if box.heap_size == 0:
+        return -1
+    row, t[0] = box.row[0], box.t[0]
+    box.heap_size -= 1
+    if box.heap_size > 0:
+        box.t[0], box.row[0] = box.t[box.heap_size], box.row[box.heap_size]
+        sift_down(box, 0)
+    return row

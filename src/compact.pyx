@@ -1,0 +1,330 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The compact limited-memory matrix B = theta I - W M Wᵀ and its inverse.
+
+R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use
+in limited memory methods, Mathematical Programming 63 (1994), 129-156: (3.13) for the inverse H,
+section 3.2 for B. R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, A limited memory algorithm for bound
+constrained optimization, SIAM J. Scientific Computing 16 (1995), 1190-1208 (BLNZ): (3.2)-(3.6).
+
+With the pairs s, y as columns of S and Y, oldest first, SᵀY = L + D + R', L strictly lower, D
+diagonal, and R = D + R' the upper triangle:
+
+    W = [Y  theta S],    M⁻¹ = [ -D  Lᵀ       ]
+                               [  L  theta SᵀS ]
+
+    H = gamma I + [S  gamma Y] [ R⁻ᵀ (D + gamma YᵀY) R⁻¹  -R⁻ᵀ ] [ Sᵀ       ],  gamma = 1/theta.
+                               [ -R⁻¹                       0   ] [ gamma Yᵀ ]
+
+Only inner products of pairs are kept besides S and Y. An entry is computed once, when its newer
+pair comes, by the kernel that could compute it again to the same bits; when the oldest pair
+leaves, the matrix moves up by one pair. Vectors of 2k entries are interleaved as W is stored
+(s_0 y_0 s_1 y_1 ...), and in such a vector the factor theta of W is left to the caller.
+"""
+from libc.math cimport isfinite
+from libc.string cimport memcpy, memmove, memset
+
+from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_transposed)
+from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, PACK, SUMS, ChunkTask, carve,
+                                   run_chunks)
+
+
+cdef void compact_place(Compact *B, char **cursor) noexcept nogil:
+    """Take B's buffers from the block at `cursor`; simd, team, n and m are set before."""
+    B.tiles = (B.n + LANES - 1) // LANES
+    B.ld = 2 * B.m + 2
+    B.tile_length = B.ld * LANES
+    B.columns = <Py_ssize_t *>carve(cursor, B.ld, sizeof(Py_ssize_t))
+    B.gram = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
+    B.gram_free = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
+    B.p = <double *>carve(cursor, B.ld, sizeof(double))
+    B.J = <double *>carve(cursor, B.m * B.m, sizeof(double))
+    B.work = <double *>carve(cursor, B.m * B.m, sizeof(double))
+    B.W = <double *>carve(cursor, B.tiles * B.tile_length, sizeof(double))
+
+
+cdef void compact_reset(Compact *B) noexcept nogil:
+    """Forget all pairs: B = I."""
+    cdef Py_ssize_t i
+    B.k = 0
+    B.theta = 1
+    for i in range(B.ld):
+        B.columns[i] = i * LANES
+
+
+# --- a new pair ---------------------------------------------------------------------------
+
+
+cdef void set_gram(double *gram, Py_ssize_t ld, Py_ssize_t row, Py_ssize_t count,
+                   const double *products, Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        gram[row * ld + i] = products[i * stride]
+        gram[i * ld + row] = products[i * stride]
+
+
+cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
+                                 bint restricted, double eps_sy) noexcept nogil:
+    """Make the candidate pair the newest one if sᵀy > eps_sy yᵀy.
+
+    Parameters
+    ----------
+    products : (2k + 2, stride) Wᵀ[-d, s, y] with the candidate's columns last, followed by
+        Wᵀ[s, y] over the free variables if `restricted`
+    """
+    cdef Py_ssize_t pair = 2 * B.k, count = 2 * B.k + 2, i
+    cdef Py_ssize_t oldest_s, oldest_y
+    cdef double s_y = products[pair * stride + 2], y_y = products[(pair + 1) * stride + 2]
+    for i in range(count):
+        B.p[i] = -products[i * stride]
+    if not (s_y > eps_sy * y_y and isfinite(y_y / s_y)):
+        return False
+    set_gram(B.gram, B.ld, pair, count, products + 1, stride)
+    set_gram(B.gram, B.ld, pair + 1, count, products + 2, stride)
+    if restricted:
+        set_gram(B.gram_free, B.ld, pair, count, products + 3, stride)
+        set_gram(B.gram_free, B.ld, pair + 1, count, products + 4, stride)
+    B.theta = y_y / s_y
+    if B.k < B.m:
+        B.k += 1
+        return True
+    # The oldest pair leaves: everything moves up by two rows and columns, that is, by one
+    # constant distance in memory; its columns of W will hold the next candidate.
+    i = (B.ld * B.ld - 2 * B.ld - 2) * sizeof(double)
+    memmove(B.gram, B.gram + 2 * B.ld + 2, i)
+    memmove(B.gram_free, B.gram_free + 2 * B.ld + 2, i)
+    memmove(B.p, B.p + 2, 2 * B.m * sizeof(double))
+    oldest_s, oldest_y = B.columns[0], B.columns[1]
+    memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
+    B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
+    return True
+
+
+cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
+                            const double *Y) noexcept nogil:
+    """Hold the k <= m pairs in the rows of S and Y (k, n), oldest first.
+
+    All inner products are computed anew, to the bits that they had when the pairs came one by
+    one. Takes O(k² n).
+    """
+    cdef Py_ssize_t i
+    cdef PairsContext v
+    compact_reset(B)
+    B.k = k
+    if k == 0:
+        return
+    v.B, v.S, v.Y = B, S, Y
+    for i in range(k):
+        v.pair = i
+        run_chunks(B.team, pair_chunk, &v, B.n, 2 * i + 4, 4 * (i + 1), B.team.total)
+        set_gram(B.gram, B.ld, 2 * i, 2 * i + 2, B.team.total + SUMS, 2)
+        set_gram(B.gram, B.ld, 2 * i + 1, 2 * i + 2, B.team.total + SUMS + 1, 2)
+    B.theta = yy(B.gram, B.ld, k - 1, k - 1) / sy(B.gram, B.ld, k - 1, k - 1)
+
+
+ctypedef struct PairsContext:
+    Compact *B
+    const double *S
+    const double *Y
+    Py_ssize_t pair
+
+
+cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                     double *scratch) noexcept nogil:
+    """Store rows of pair i in W; WᵀW between it and the pairs up to it."""
+    cdef PairsContext *v = <PairsContext *>context
+    cdef Compact *B = v.B
+    cdef Py_ssize_t i = v.pair, count = 2 * i + 2, block, start, size, tiles
+    cdef double *V = scratch
+    cdef double *acc = scratch + 2 * BLOCK
+    cdef double *W
+    memset(acc, 0, 2 * count * LANES * sizeof(double))
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        start = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - start)
+        tiles = (size + LANES - 1) // LANES
+        W = B.W + start // LANES * B.tile_length
+        memset(V, 0, 2 * BLOCK * sizeof(double))
+        memcpy(V, v.S + i * B.n + start, size * sizeof(double))
+        memcpy(V + BLOCK, v.Y + i * B.n + start, size * sizeof(double))
+        B.simd.panel_store(W, B.tile_length, B.columns[2 * i], tiles, V)
+        B.simd.panel_store(W, B.tile_length, B.columns[2 * i + 1], tiles, V + BLOCK)
+        B.simd.panel_tdot(W, B.tile_length, B.columns, count, tiles, V, 2, acc)
+    B.simd.lane_sum(acc, 2 * count, partial + SUMS)
+
+
+cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noexcept nogil:
+    """v (n,) = column of W: 2i for s_i, 2i + 1 for y_i."""
+    B.simd.panel_load(B.W, B.tile_length, B.columns[column], B.n, v)
+
+
+cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogil:
+    """w (2k,) = row of [s_0 y_0 s_1 y_1 ...]."""
+    cdef const double *tile = B.W + row // LANES * B.tile_length + row % LANES
+    cdef Py_ssize_t c
+    for c in range(2 * B.k):
+        w[c] = tile[B.columns[c]]
+
+
+# --- products with M and H ----------------------------------------------------------------
+
+
+cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
+    """J Jᵀ = theta SᵀS + L D⁻¹ Lᵀ, the Schur complement of -D in M⁻¹.
+
+    Returns False if that is not positive definite to working precision. With `check`,
+    error[0] is raised to the backward error of the factorisation.
+    """
+    cdef Py_ssize_t i, j, l, k = B.k, m = B.m
+    cdef double a
+    for i in range(k):
+        for j in range(i + 1):
+            a = B.theta * ss(B.gram, B.ld, i, j)
+            for l in range(j):
+                a += sy(B.gram, B.ld, i, l) * sy(B.gram, B.ld, j, l) / sy(B.gram, B.ld, l, l)
+            B.J[i * m + j] = a
+    if check:
+        memcpy(B.work, B.J, m * m * sizeof(double))
+    if not cholesky(B.J, k, m):
+        return False
+    if check:
+        error[0] = max(error[0], factor_error(B.J, B.work, k, m))
+    return True
+
+
+cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil:
+    """v = M v for v of length 2k, v[2i] belonging to theta s_i, v[2i+1] to y_i.
+
+    By block elimination of M⁻¹: with v = (v_y, v_s), b = (J Jᵀ)⁻¹ (v_s + L D⁻¹ v_y) and
+    a = D⁻¹ (Lᵀ b - v_y).
+    """
+    cdef Py_ssize_t i, j, k = B.k
+    cdef double a
+    cdef double *b = B.work
+    for i in range(k):
+        a = v[2 * i]
+        for j in range(i):
+            a += sy(B.gram, B.ld, i, j) / sy(B.gram, B.ld, j, j) * v[2 * j + 1]
+        b[i] = a
+    solve_lower(B.J, k, B.m, b)
+    solve_lower_transposed(B.J, k, B.m, b)
+    for i in range(k):
+        a = -v[2 * i + 1]
+        for j in range(i + 1, k):
+            a += sy(B.gram, B.ld, j, i) * b[j]
+        v[2 * i + 1] = a / sy(B.gram, B.ld, i, i)
+        v[2 * i] = b[i]
+
+
+cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil:
+    """e (2k,) such that -H g = -g/theta + [s_0 y_0 ...] e, from p = -Wᵀg.
+
+    With a = R⁻¹ Sᵀ(-g) and b = R⁻ᵀ ((D + gamma YᵀY) a - gamma Yᵀ(-g)): e_s = b,
+    e_y = -gamma a.
+    """
+    cdef Py_ssize_t i, j, k = B.k
+    cdef double gamma = 1 / B.theta, sum_
+    for i in range(k - 1, -1, -1):
+        sum_ = B.p[2 * i]
+        for j in range(i + 1, k):
+            sum_ -= sy(B.gram, B.ld, i, j) * e[2 * j + 1]
+        e[2 * i + 1] = sum_ / sy(B.gram, B.ld, i, i)
+    for i in range(k):
+        sum_ = sy(B.gram, B.ld, i, i) * e[2 * i + 1] - gamma * B.p[2 * i + 1]
+        for j in range(k):
+            sum_ += gamma * yy(B.gram, B.ld, i, j) * e[2 * j + 1]
+        for j in range(i):
+            sum_ -= sy(B.gram, B.ld, j, i) * e[2 * j]
+        e[2 * i] = sum_ / sy(B.gram, B.ld, i, i)
+    for i in range(k):
+        e[2 * i + 1] *= -gamma
+
+
+# --- inner products over the free variables ----------------------------------------------
+
+
+ctypedef struct RowsContext:
+    const Compact *B
+    const Py_ssize_t *rows
+
+
+cdef void rows_chunk(void *context, Py_ssize_t first, Py_ssize_t count, double *partial,
+                     double *scratch) noexcept nogil:
+    """The lower triangle of WᵀW over rows[first : first + count]."""
+    cdef RowsContext *v = <RowsContext *>context
+    cdef const Compact *B = v.B
+    cdef Py_ssize_t pairs = 2 * B.k, entries = B.k * (2 * B.k + 1), block, start
+    cdef double *packed = scratch
+    cdef double *acc = scratch + pairs * PACK
+    memset(acc, 0, entries * LANES * sizeof(double))
+    for block in range((count + PACK - 1) // PACK):
+        start = first + block * PACK
+        B.simd.panel_gather(B.W, B.tile_length, B.columns, pairs, v.rows + start,
+                            min(<Py_ssize_t>PACK, first + count - start), packed)
+        B.simd.packed_gram(packed, pairs, acc)
+    B.simd.lane_sum(acc, entries, partial + SUMS)
+
+
+cdef void add_rows(Compact *B, const Py_ssize_t *rows, Py_ssize_t count,
+                   double sign) noexcept nogil:
+    """gram_free += sign * WᵀW over `rows`."""
+    cdef Py_ssize_t a, b, entries = B.k * (2 * B.k + 1)
+    cdef const double *entry = B.team.total + SUMS
+    cdef RowsContext v
+    if count == 0:
+        return
+    v.B, v.rows = B, rows
+    run_chunks(B.team, rows_chunk, &v, count, entries, entries, B.team.total)
+    for a in range(2 * B.k):
+        for b in range(a + 1):
+            B.gram_free[a * B.ld + b] += sign * entry[0]
+            B.gram_free[b * B.ld + a] = B.gram_free[a * B.ld + b]
+            entry += 1
+
+
+cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t fixed,
+                               bint was_all_free, Py_ssize_t changed,
+                               Py_ssize_t *rows) noexcept nogil:
+    """Bring gram_free up to date with a new set of free variables.
+
+    Takes the least work of three: to add and subtract the rows that changed sides; to sum over
+    the free rows; to subtract the fixed rows from WᵀW.
+
+    Parameters
+    ----------
+    status : (n,) zero for a free variable
+    fixed : how many are not free, at least one
+    was_all_free : gram_free was not kept since it equalled gram
+    changed : how many changed sides
+    rows : (n,) the `changed` rows first; overwritten
+    """
+    cdef Py_ssize_t i, row, entering, free = B.n - fixed
+    if changed == 0:
+        return
+    if not was_all_free and changed <= min(fixed, free):
+        entering = 0
+        for i in range(changed):    # the entering rows to the front
+            if status[rows[i]] == 0:
+                row = rows[i]
+                rows[i] = rows[entering]
+                rows[entering] = row
+                entering += 1
+        add_rows(B, rows, entering, 1)
+        add_rows(B, rows + entering, changed - entering, -1)
+    elif free < fixed:
+        memset(B.gram_free, 0, B.ld * B.ld * sizeof(double))
+        list_rows(B.n, status, True, rows)
+        add_rows(B, rows, free, 1)
+    else:
+        memcpy(B.gram_free, B.gram, B.ld * B.ld * sizeof(double))
+        list_rows(B.n, status, False, rows)
+        add_rows(B, rows, fixed, -1)
+
+
+cdef void list_rows(Py_ssize_t n, const signed char *status, bint free,
+                    Py_ssize_t *rows) noexcept nogil:
+    cdef Py_ssize_t i, count = 0
+    for i in range(n):
+        if (status[i] == 0) == free:
+            rows[count] = i
+            count += 1

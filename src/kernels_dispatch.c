@@ -1,0 +1,58 @@
+/* Chooses the kernels at run time: one wheel that is fast on every processor. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels_simd.h"
+
+#define DECLARE(level)                              \
+    void lbfgsb_fill_panel_##level(Kernels *kernels); \
+    void lbfgsb_fill_rows_##level(Kernels *kernels);
+
+DECLARE(baseline)
+#ifdef LBFGSB_X86
+DECLARE(avx2)
+DECLARE(avx512)
+static Kernels avx512 = {.name = "avx512"}, avx2 = {.name = "avx2"};
+#endif
+static Kernels baseline = {.name = "baseline"};
+static const Kernels *supported[4];
+
+#define FILL(level)                       \
+    do {                                  \
+        lbfgsb_fill_panel_##level(&level); \
+        lbfgsb_fill_rows_##level(&level);  \
+        *next++ = &level;                 \
+    } while (0)
+
+/* Called under the import lock first, hence filled once. */
+const Kernels *const *lbfgsb_kernels_supported(void)
+{
+    if (supported[0])
+        return supported;
+    const Kernels **next = supported;
+#ifdef LBFGSB_X86
+    __builtin_cpu_init();
+    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        FILL(avx512);
+    if (has_avx2)
+        FILL(avx2);
+#endif
+    FILL(baseline);
+    return supported;
+}
+
+const Kernels *lbfgsb_kernels(void)
+{
+    static const Kernels *chosen;
+    if (!chosen) {
+        const Kernels *const *level = lbfgsb_kernels_supported();
+        const char *wanted = getenv("LBFGSB_CPU");
+        chosen = level[0];
+        for (; wanted && *level; level++)
+            if (strcmp(wanted, (*level)->name) == 0)
+                chosen = *level;
+    }
+    return chosen;
+}

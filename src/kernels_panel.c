@@ -1,0 +1,180 @@
+/* Panel kernels: products with W = [S Y] stored in tiles (see kernels_simd.h).
+ *
+ * Compiled once for each instruction set with LEVEL and VBYTES (the register width in bytes)
+ * defined. Why C: Cython has no vector type, and the loops must keep their partial sums in
+ * registers over four tiles to run at the speed of the cache. @MEASURED@
+ *
+ * Multiply-add may be fused here (-ffp-contract=fast), so the bits differ between baseline and
+ * AVX2 or AVX-512, which agree with each other.
+ */
+#include <string.h>
+
+#include "kernels_simd.h"
+
+typedef double vec __attribute__((vector_size(VBYTES)));
+
+enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN, GROUP = 4 };
+
+#define INLINE static inline __attribute__((always_inline))
+#define PASTE2(a, b) a##b
+#define PASTE(a, b) PASTE2(a, b)
+#define NAMED(f) PASTE(PASTE(f, _), LEVEL)
+
+INLINE vec load(const double *p) { return *(const vec *)p; }
+INLINE void store(double *p, vec v) { *(vec *)p = v; }
+INLINE vec fill(double a) { return a - (vec){0}; }
+
+/* `count` tiles (a constant) of all columns times R vectors. One register of each vector and
+ * tile is held while the columns stream past; a register is a part of a tile. */
+INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                       const double *V, double *acc, const int R, const int count)
+{
+    for (int part = 0; part < PARTS; part++) {
+        vec v[MAX_RHS][GROUP];
+        for (int r = 0; r < R; r++)
+            for (int t = 0; t < count; t++)
+                v[r][t] = load(V + r * BLOCK + t * LANES + part * VLEN);
+        for (ptrdiff_t c = 0; c < ncols; c++) {
+            const double *w = W + cols[c] + part * VLEN;
+            double *a = acc + c * R * LANES + part * VLEN;
+            vec sum[MAX_RHS];
+            for (int r = 0; r < R; r++)
+                sum[r] = load(a + r * LANES);
+            for (int t = 0; t < count; t++) {
+                vec wt = load(w + t * ld);
+                for (int r = 0; r < R; r++)
+                    sum[r] += wt * v[r][t];
+            }
+            for (int r = 0; r < R; r++)
+                store(a + r * LANES, sum[r]);
+        }
+    }
+}
+
+INLINE void tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                 ptrdiff_t tiles, const double *V, double *acc, const int R)
+{
+    ptrdiff_t t = 0;
+    for (; t + GROUP <= tiles; t += GROUP)
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP);
+    for (; t < tiles; t++)
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1);
+}
+
+static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                       ptrdiff_t tiles, const double *V, int nrhs, double *acc)
+{
+    switch (nrhs) {
+    case 1: tdot(W, ld, cols, ncols, tiles, V, acc, 1); break;
+    case 2: tdot(W, ld, cols, ncols, tiles, V, acc, 2); break;
+    case 3: tdot(W, ld, cols, ncols, tiles, V, acc, 3); break;
+    case 4: tdot(W, ld, cols, ncols, tiles, V, acc, 4); break;
+    case 5: tdot(W, ld, cols, ncols, tiles, V, acc, 5); break;
+    }
+}
+
+INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                          const double *coef, ptrdiff_t ncols, double *out, const int count)
+{
+    for (int part = 0; part < PARTS; part++) {
+        vec sum[GROUP] = {{0}};
+        for (ptrdiff_t c = 0; c < ncols; c++) {
+            const double *w = W + cols[c] + part * VLEN;
+            vec e = fill(coef[c]);
+            for (int t = 0; t < count; t++)
+                sum[t] += load(w + t * ld) * e;
+        }
+        for (int t = 0; t < count; t++)
+            store(out + t * LANES + part * VLEN, sum[t]);
+    }
+}
+
+static void panel_combine(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                          const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out)
+{
+    ptrdiff_t t = 0;
+    for (; t + GROUP <= tiles; t += GROUP)
+        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, GROUP);
+    for (; t < tiles; t++)
+        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, 1);
+}
+
+static void panel_store(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles, const double *v)
+{
+    for (ptrdiff_t t = 0; t < tiles; t++)
+        memcpy(W + t * ld + col, v + t * LANES, LANES * sizeof(double));
+}
+
+static void panel_load(const double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t rows, double *v)
+{
+    ptrdiff_t whole = rows / LANES;
+    for (ptrdiff_t t = 0; t < whole; t++)
+        memcpy(v + t * LANES, W + t * ld + col, LANES * sizeof(double));
+    memcpy(v + whole * LANES, W + whole * ld + col,
+           (size_t)(rows - whole * LANES) * sizeof(double));
+}
+
+static void panel_gather(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                         const ptrdiff_t *rows, ptrdiff_t count, double *packed)
+{
+    for (ptrdiff_t j = 0; j < count; j++) {
+        const double *w = W + rows[j] / LANES * ld + rows[j] % LANES;
+        for (ptrdiff_t c = 0; c < ncols; c++)
+            packed[c * PACK + j] = w[cols[c]];
+    }
+    for (ptrdiff_t c = 0; c < ncols; c++)
+        for (ptrdiff_t j = count; j < PACK; j++)
+            packed[c * PACK + j] = 0.0;
+}
+
+static void packed_gram(const double *packed, ptrdiff_t ncols, double *acc)
+{
+    for (ptrdiff_t a = 0; a < ncols; a++)
+        for (ptrdiff_t b = 0; b <= a; b++, acc += LANES)
+            for (int part = 0; part < PARTS; part++) {
+                const double *p = packed + a * PACK + part * VLEN;
+                const double *q = packed + b * PACK + part * VLEN;
+                vec sum = load(acc + part * VLEN);
+                for (int t = 0; t < PACK; t += LANES)
+                    sum += load(p + t) * load(q + t);
+                store(acc + part * VLEN, sum);
+            }
+}
+
+static void lane_sum(const double *acc, ptrdiff_t count, double *out)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double *a = acc + i * LANES;
+        out[i] += ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+    }
+}
+
+typedef double unaligned_vec __attribute__((vector_size(VBYTES), aligned(8)));
+
+static void dot(ptrdiff_t n, const double *a, const double *b, double *acc)
+{
+    vec sum[PARTS];
+    ptrdiff_t whole = n / LANES * LANES;
+    for (int part = 0; part < PARTS; part++)
+        sum[part] = load(acc + part * VLEN);
+    for (ptrdiff_t i = 0; i < whole; i += LANES)
+        for (int part = 0; part < PARTS; part++)
+            sum[part] += *(const unaligned_vec *)(a + i + part * VLEN) *
+                         *(const unaligned_vec *)(b + i + part * VLEN);
+    for (int part = 0; part < PARTS; part++)
+        store(acc + part * VLEN, sum[part]);
+    for (ptrdiff_t i = whole; i < n; i++)
+        acc[i - whole] += a[i] * b[i];
+}
+
+void NAMED(lbfgsb_fill_panel)(Kernels *kernels)
+{
+    kernels->panel_tdot = panel_tdot;
+    kernels->panel_combine = panel_combine;
+    kernels->panel_store = panel_store;
+    kernels->panel_load = panel_load;
+    kernels->panel_gather = panel_gather;
+    kernels->packed_gram = packed_gram;
+    kernels->lane_sum = lane_sum;
+    kernels->dot = dot;
+}

@@ -1,0 +1,100 @@
+/* The table of vector kernels, one instance for each instruction set.
+ *
+ * W = [s_0 y_0 s_1 y_1 ...] is stored in tiles of LANES rows: a tile holds LANES consecutive
+ * entries of column 0, then of column 1, and so on, so that one read of W is one sequential
+ * stream whatever the number of columns. `ld` is the length of a tile in doubles; `cols[c]` is
+ * the offset of column c inside a tile. Rows beyond n in the last tile are zero.
+ *
+ * Reductions keep LANES partial sums, one for each row position in a tile, and add tile after
+ * tile; `lane_sum` folds the LANES sums in a fixed order. The result therefore depends on the
+ * rows alone, never on how many of them a call was given at once or on the register width.
+ */
+#ifndef LBFGSB_KERNELS_SIMD_H
+#define LBFGSB_KERNELS_SIMD_H
+
+#include <stddef.h>
+
+enum {
+    LANES = 8,     /* rows of a tile: one cache line, one AVX-512 register */
+    BLOCK = 512,   /* rows handled at once: five vectors of a block stay in L1 */
+    CHUNK = 8192,  /* rows of one partial result, the unit that threads share out */
+    PACK = 64,     /* rows gathered at once for a correction of the Gram matrix */
+    MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
+};
+
+typedef struct {
+    const char *name;
+
+    /* --- panels of W (kernels_panel.c) --- */
+
+    /* acc[c][r] += lanes of column c times V_r, r < nrhs; V_r starts at V + r*BLOCK */
+    void (*panel_tdot)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                       ptrdiff_t tiles, const double *V, int nrhs, double *acc);
+    /* out = sum over c of coef[c] * column c */
+    void (*panel_combine)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                          const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out);
+    /* column `col` = v, and back */
+    void (*panel_store)(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles,
+                        const double *v);
+    void (*panel_load)(const double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t rows, double *v);
+    /* packed[c][j] = column c of row rows[j], j < count <= PACK; zero up to PACK */
+    void (*panel_gather)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                         const ptrdiff_t *rows, ptrdiff_t count, double *packed);
+    /* acc[a(a+1)/2 + b] += lanes of packed[a] times packed[b], b <= a */
+    void (*packed_gram)(const double *packed, ptrdiff_t ncols, double *acc);
+    /* out[i] += the sum of the LANES partial sums acc[i] */
+    void (*lane_sum)(const double *acc, ptrdiff_t count, double *out);
+    /* acc += lanes of a times b; acc is one group of LANES sums */
+    void (*dot)(ptrdiff_t n, const double *a, const double *b, double *acc);
+
+    /* --- rows of vectors, with their bounds (kernels_rows.c); no reduction but min and max --- */
+
+    /* out = the point at steplength alpha from x along d */
+    void (*trial_free)(ptrdiff_t n, double alpha, const double *x, const double *d, double *out);
+    void (*trial_box)(ptrdiff_t n, double alpha, const double *x, const double *d,
+                      const double *l, const double *u, double *out);
+    /* x, g = the point at alpha and its gradient; s, y = the changes; returns max |g| */
+    double (*accept_free)(ptrdiff_t n, double alpha, double *x, const double *d, double *g,
+                          const double *g_new, double *s, double *y);
+    /* the same, and g_free = g where x may move along -g; *t_min = the least positive break point
+       and *pinned grows by the number of variables that cannot move; returns
+       max |projected gradient| */
+    double (*accept_box)(ptrdiff_t n, double alpha, double *x, const double *d,
+                         const double *l, const double *u, double *g, const double *g_new,
+                         double *s, double *y, double *g_free, double *t_min,
+                         double *pinned);
+    /* out = v where the variable is free, else 0 */
+    void (*mask)(ptrdiff_t n, const signed char *status, const double *v, double *out);
+    /* d = we - g/theta */
+    void (*step_free)(ptrdiff_t n, double inv_theta, const double *g, const double *we,
+                      double *d);
+    /* d = P(x - g/theta + we) - x for free variables (break point beyond t_fixed), bound - x for
+       the others; returns the largest feasible multiple of d */
+    double (*step_box)(ptrdiff_t n, double inv_theta, double t_fixed, const double *x,
+                       const double *g, const double *l, const double *u, const double *we,
+                       double *d);
+    /* the same without projection: x_cauchy + alpha (x_hat - x_cauchy), x_cauchy at t_cauchy */
+    double (*step_truncated)(ptrdiff_t n, double inv_theta, double t_fixed, double t_cauchy,
+                             double alpha, const double *x, const double *g, const double *l,
+                             const double *u, const double *we, double *d);
+    /* the largest alpha <= 1 for which that is feasible */
+    double (*subspace_limit)(ptrdiff_t n, double inv_theta, double t_fixed, double t_cauchy,
+                             const double *x, const double *g, const double *l, const double *u,
+                             const double *we);
+    /* status = +1 or -1 for a variable that reaches its bound at t <= t_fixed, else 0; lists the
+       rows whose status was zero and is not, or the other way round; returns their number */
+    ptrdiff_t (*update_status)(ptrdiff_t n, ptrdiff_t first, double t_fixed, const double *x,
+                               const double *g, const double *l, const double *u,
+                               signed char *status, ptrdiff_t *changed);
+    /* lists the break points in (t_low, t_high] and their rows; returns their number */
+    ptrdiff_t (*break_points)(ptrdiff_t n, ptrdiff_t first, double t_low, double t_high,
+                              const double *x, const double *g, const double *l,
+                              const double *u, double *t, ptrdiff_t *row);
+} Kernels;
+
+/* The instance in use: the best that the processor has, or what LBFGSB_CPU names. */
+const Kernels *lbfgsb_kernels(void);
+/* The instances that this build and this processor have, best first, ending in NULL. */
+const Kernels *const *lbfgsb_kernels_supported(void);
+
+#endif

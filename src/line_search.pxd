@@ -1,0 +1,30 @@
+"""The line search of Moré and Thuente (1994), one evaluation at a time (floor 1)."""
+
+cdef enum LineSearchVerdict:
+    TRY_NEXT         # evaluate at `alpha`
+    ACCEPT_TRIAL     # the trial just evaluated is the step
+    ACCEPT_BEST      # the step is `alpha_x`, the best of the earlier trials
+    NO_STEP          # no step that decreases f enough was found
+
+
+ctypedef struct LineSearch:
+    double f0, slope0        # f and its slope at 0
+    double f_tol             # c1 of the sufficient decrease f <= f0 + c1 alpha slope0
+    double g_tol             # c2 of the curvature condition |slope| <= c2 |slope0|
+    double x_tol             # relative width of an interval that is not worth dividing
+    double alpha             # the trial step
+    double alpha_max         # no step is longer
+    double alpha_x, f_x, slope_x    # best step so far: least f, an end of the interval
+    double alpha_y, f_y, slope_y    # the other end of the interval
+    double low, high         # the next trial lies between these
+    double width, width_before      # of the interval, after the last two trials
+    int bracketed            # the interval contains a minimiser
+    int stage                # 1 until a trial has psi <= 0 and slope >= 0, then 2
+    int trials               # evaluations so far
+    int improved             # the last trial has become the best step
+
+
+cdef void line_search_start(LineSearch *s, double f0, double slope0, double alpha,
+                            double alpha_max) noexcept nogil
+cdef LineSearchVerdict line_search_tell(LineSearch *s, double f, double slope) noexcept nogil
+cdef LineSearchVerdict line_search_give_up(const LineSearch *s) noexcept nogil

@@ -1,0 +1,181 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The line search of Moré and Thuente, as a state machine without callbacks.
+
+J. J. Moré and D. J. Thuente, Line search algorithms with guaranteed sufficient decrease, ACM
+Transactions on Mathematical Software 20 (1994), 286-307.
+
+It looks for a step alpha with
+
+    f(alpha) <= f(0) + c1 alpha f'(0)    and    |f'(alpha)| <= c2 |f'(0)|
+
+by shrinking an interval whose ends are alpha_x, the best step so far, and alpha_y. Until a trial
+satisfies psi(alpha) = f(alpha) - f(0) - c1 alpha f'(0) <= 0 with f'(alpha) >= 0 the interval is
+updated with psi in the place of f wherever that tells more (section 3 of the paper).
+
+Beyond the paper: a trial at which f or its slope is not finite is a step too long, and the
+next one lies closer to alpha_x. Where the reference, out of room, would evaluate the best step
+again, the caller is told to take it: it has kept its gradient.
+"""
+from libc.math cimport INFINITY, copysign, fabs, isfinite, sqrt
+
+# Extrapolation while the minimiser is not bracketed, and the least shrinking of the interval over
+# two trials once it is (section 4 of the paper).
+cdef enum:
+    EXTRAPOLATE_MAX = 4
+cdef double EXTRAPOLATE_MIN = 1.1
+cdef double SHRINK = 0.66
+# How far a trial without a finite value is drawn back to the best step.
+cdef double DRAW_BACK = 0.1
+
+
+cdef void line_search_start(LineSearch *s, double f0, double slope0, double alpha,
+                            double alpha_max) noexcept nogil:
+    """Begin a search from f0, slope0 < 0; `alpha` is the first trial, at most alpha_max."""
+    s.f0, s.slope0 = f0, slope0
+    s.alpha, s.alpha_max = alpha, alpha_max
+    s.alpha_x, s.f_x, s.slope_x = 0, f0, slope0
+    s.alpha_y, s.f_y, s.slope_y = 0, f0, slope0
+    s.low, s.high = 0, alpha * (1 + EXTRAPOLATE_MAX)
+    s.width, s.width_before = alpha_max, 2 * alpha_max
+    s.bracketed, s.stage, s.trials, s.improved = False, 1, 0, False
+
+
+cdef bint decreases(const LineSearch *s, double alpha, double f) noexcept nogil:
+    """Sufficient decrease."""
+    return f <= s.f0 + s.f_tol * alpha * s.slope0
+
+
+cdef LineSearchVerdict line_search_give_up(const LineSearch *s) noexcept nogil:
+    """The verdict when no trial is left: the best step, if it decreases f enough."""
+    if s.alpha_x > 0 and decreases(s, s.alpha_x, s.f_x):
+        return ACCEPT_BEST
+    return NO_STEP
+
+
+cdef LineSearchVerdict line_search_tell(LineSearch *s, double f, double slope) noexcept nogil:
+    """Take f and slope at `alpha`; set the next `alpha` if the verdict is TRY_NEXT."""
+    cdef bint enough
+    s.trials += 1
+    s.improved = False
+    if not (isfinite(f) and isfinite(slope)):
+        return draw_back(s)
+    enough = decreases(s, s.alpha, f)
+    if enough and fabs(slope) <= -s.g_tol * s.slope0:
+        return ACCEPT_TRIAL
+    if enough and s.alpha == s.alpha_max and slope <= s.f_tol * s.slope0:
+        return ACCEPT_TRIAL    # still going down at the longest step allowed
+    if s.bracketed and not s.low < s.alpha < s.high:
+        return ACCEPT_TRIAL if enough else line_search_give_up(s)    # rounding: no room
+    if s.stage == 1 and enough and slope >= 0:
+        s.stage = 2
+    update_interval(s, f, slope, enough)
+    if s.bracketed and exhausted(s):
+        return line_search_give_up(s)
+    return TRY_NEXT
+
+
+cdef LineSearchVerdict draw_back(LineSearch *s) noexcept nogil:
+    cdef double alpha = s.alpha_x + DRAW_BACK * (s.alpha - s.alpha_x)
+    if not s.bracketed:
+        s.alpha_max = s.high = alpha
+    if alpha == s.alpha_x or alpha == s.alpha:
+        return line_search_give_up(s)
+    s.alpha = alpha
+    return TRY_NEXT
+
+
+cdef bint exhausted(const LineSearch *s) noexcept nogil:
+    """Is the interval too narrow to hold another trial?"""
+    return (not s.low < s.alpha < s.high
+            or s.high - s.low <= s.x_tol * s.high)
+
+
+cdef void update_interval(LineSearch *s, double f, double slope, bint enough) noexcept nogil:
+    """The updating algorithm of section 2 and the choice of the next trial of section 4."""
+    cdef double tilt = 0
+    if s.stage == 1 and f <= s.f_x and not enough:
+        tilt = s.f_tol * s.slope0    # work on psi, which tilts f by c1 f'(0)
+    s.f_x -= tilt * s.alpha_x
+    s.f_y -= tilt * s.alpha_y
+    s.slope_x -= tilt
+    s.slope_y -= tilt
+    replace_end(s, f - tilt * s.alpha, slope - tilt)
+    s.f_x += tilt * s.alpha_x
+    s.f_y += tilt * s.alpha_y
+    s.slope_x += tilt
+    s.slope_y += tilt
+
+    if s.bracketed:
+        if fabs(s.alpha_y - s.alpha_x) >= SHRINK * s.width_before:
+            s.alpha = s.alpha_x + 0.5 * (s.alpha_y - s.alpha_x)
+        s.width_before = s.width
+        s.width = fabs(s.alpha_y - s.alpha_x)
+        s.low, s.high = min(s.alpha_x, s.alpha_y), max(s.alpha_x, s.alpha_y)
+    else:
+        s.low = s.alpha + EXTRAPOLATE_MIN * (s.alpha - s.alpha_x)
+        s.high = s.alpha + EXTRAPOLATE_MAX * (s.alpha - s.alpha_x)
+    s.alpha = max(0.0, min(s.alpha, s.alpha_max))
+
+
+cdef double cubic_minimiser(double a, double fa, double ga, double b, double fb, double gb,
+                            bint at_infinity) noexcept nogil:
+    """The minimiser of the cubic with values and slopes at a and b, counted from a.
+
+    With `at_infinity`, INFINITY if the cubic has none beyond a, seen from b.
+    """
+    cdef double theta = 3 * (fa - fb) / (b - a) + ga + gb
+    cdef double scale = max(fabs(theta), fabs(ga), fabs(gb))
+    cdef double square = (theta / scale) ** 2 - (ga / scale) * (gb / scale)
+    cdef double gamma = copysign(scale * sqrt(max(0.0, square)), b - a)
+    cdef double r = ((gamma - ga) + theta) / (((gamma - ga) + gamma) + gb)
+    if at_infinity and not (r < 0 and gamma != 0):
+        return INFINITY
+    return a + r * (b - a)
+
+
+cdef double secant_minimiser(double a, double ga, double b, double gb) noexcept nogil:
+    """The zero of the line through slope ga at a and gb at b."""
+    return a + ga / (ga - gb) * (b - a)
+
+
+cdef void replace_end(LineSearch *s, double f, double slope) noexcept nogil:
+    """Choose the next trial from the four cases of section 4, then update the interval."""
+    cdef double x = s.alpha_x, t = s.alpha, cubic, other, step
+    cdef double longest = s.high if t > x else s.low
+    cdef bint higher = f > s.f_x
+    cdef bint turned = (slope < 0) != (s.slope_x < 0)
+    if higher:                                  # case 1: a minimiser lies before t
+        cubic = cubic_minimiser(x, s.f_x, s.slope_x, t, f, slope, False)
+        other = x + 0.5 * s.slope_x / ((s.f_x - f) / (t - x) + s.slope_x) * (t - x)
+        step = cubic if fabs(cubic - x) < fabs(other - x) else cubic + 0.5 * (other - cubic)
+    elif turned:                                # case 2: lower, and the slope has changed sign
+        cubic = cubic_minimiser(t, f, slope, x, s.f_x, s.slope_x, False)
+        other = secant_minimiser(t, slope, x, s.slope_x)
+        step = cubic if fabs(cubic - t) > fabs(other - t) else other
+    elif fabs(slope) < fabs(s.slope_x):         # case 3: lower and flatter
+        cubic = cubic_minimiser(t, f, slope, x, s.f_x, s.slope_x, True)
+        if cubic == INFINITY:
+            cubic = longest
+        other = secant_minimiser(t, slope, x, s.slope_x)
+        if s.bracketed:
+            step = cubic if fabs(cubic - t) < fabs(other - t) else other
+            other = t + SHRINK * (s.alpha_y - t)
+            step = min(step, other) if t > x else max(step, other)
+        else:
+            step = cubic if fabs(cubic - t) > fabs(other - t) else other
+            step = max(s.low, min(step, s.high))
+    elif s.bracketed:                           # case 4: lower and as steep
+        step = cubic_minimiser(t, f, slope, s.alpha_y, s.f_y, s.slope_y, False)
+    else:
+        step = longest
+
+    if higher:
+        s.alpha_y, s.f_y, s.slope_y = t, f, slope
+    else:
+        if turned:
+            s.alpha_y, s.f_y, s.slope_y = s.alpha_x, s.f_x, s.slope_x
+        s.alpha_x, s.f_x, s.slope_x = t, f, slope
+        s.improved = True
+    s.bracketed = s.bracketed or higher or turned
+    s.alpha = step

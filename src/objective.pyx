@@ -1,0 +1,116 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Arrays for a Python objective, and what it returns as C numbers.
+
+The common case costs nothing: a Python float, and a contiguous array of float64, are used as they
+are. Everything else that is real and of the right size is converted; the rest is an error that
+names what came.
+"""
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.object cimport PyObject
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    /* Nobody else holds the array: only then may its memory be written again. Without the GIL a
+       count of one is no proof, since another thread may be about to take a reference. */
+    #ifdef Py_GIL_DISABLED
+    #define LBFGSB_ALONE(o) 0
+    #else
+    #define LBFGSB_ALONE(o) (Py_REFCNT(o) == 1)
+    #endif
+    """
+    bint LBFGSB_ALONE(PyObject *o) noexcept
+
+
+cdef object new_vector(Py_ssize_t n):
+    """An uninitialised array of float64, shape (n,)."""
+    cdef cnp.npy_intp size = n
+    return cnp.PyArray_EMPTY(1, &size, cnp.NPY_FLOAT64, 0)
+
+
+cdef double *vector_data(object array) noexcept:
+    return <double *>cnp.PyArray_DATA(<cnp.ndarray>array)
+
+
+cdef bint is_ours_alone(object array) noexcept:
+    """Is the caller's the only reference to `array`?"""
+    return LBFGSB_ALONE(<PyObject *>array)
+
+
+cdef double as_value(object value) except? -1.0:
+    """f as a double: any real scalar, or an array of one element."""
+    if PyFloat_CheckExact(value):
+        return PyFloat_AS_DOUBLE(value)
+    return convert_value(value)
+
+
+def convert_value(value):
+    """Return f as a float, or raise.
+
+    >>> from lbfgsb._core.objective import convert_value
+    >>> import numpy as np
+    >>> convert_value(np.array([[2]])), convert_value(np.float32(0.5))
+    (2.0, 0.5)
+    """
+    shape = np.shape(value) if not isinstance(value, (str, bytes)) else ()
+    size = int(np.prod(shape))
+    if size != 1:
+        raise ValueError('fun must return a scalar or an array of one element; '
+                         f'got an array of shape {shape}')
+    if shape:
+        value = np.asarray(value).reshape(-1)[0]
+    if isinstance(value, np.ndarray):
+        value = value[()]
+    if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
+        raise TypeError(f'fun must return a real number; got {describe(value)}')
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f'fun must return a real number; got {describe(value)}') from error
+
+
+cdef object as_gradient(object g, Py_ssize_t n):
+    """g as a contiguous array of float64 with n elements: itself if it is one already."""
+    if (cnp.PyArray_CheckExact(g)
+            and cnp.PyArray_TYPE(<cnp.ndarray>g) == cnp.NPY_FLOAT64
+            and cnp.PyArray_NDIM(<cnp.ndarray>g) == 1
+            and cnp.PyArray_DIM(<cnp.ndarray>g, 0) == n
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>g)):
+        return g
+    return convert_gradient(g, n)
+
+
+def convert_gradient(g, Py_ssize_t n):
+    """Return the gradient as a contiguous array of float64, shape (n,), or raise.
+
+    >>> from lbfgsb._core.objective import convert_gradient
+    >>> convert_gradient([[1], [2]], 2)
+    array([1., 2.])
+    """
+    if g is None:
+        raise TypeError('the gradient must be an array of real numbers; got None')
+    array = np.asarray(g)
+    if array.shape != (n,) and array.shape != (n, 1) and not (n == 1 and array.ndim == 0):
+        raise ValueError(f'the gradient must have shape ({n},), as x has; got {array.shape}')
+    if array.dtype.kind not in 'biufO':
+        raise TypeError(f'the gradient must be real; got an array of {array.dtype}')
+    if array.dtype.kind == 'O' and any(map(np.iscomplexobj, array.flat)):
+        raise TypeError('the gradient must be real; got complex numbers')
+    try:
+        array = np.asarray(array, dtype=np.float64).reshape(n)
+    except (TypeError, ValueError) as error:
+        raise TypeError('the gradient must be an array of real numbers; '
+                        f'got {describe(g)}') from error
+    return np.require(array, np.float64, ['C', 'A'])
+
+
+def describe(value):
+    """Return the type of `value` and, if short, the value."""
+    text = repr(value)
+    name = type(value).__name__
+    return name if value is None or len(text) > 60 else f'{name} {text}'

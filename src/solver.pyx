@@ -1,0 +1,729 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The state machine of L-BFGS-B: what happens between two evaluations of f and g.
+
+Byrd, Lu, Nocedal and Zhu (1995), algorithm L-BFGS-B; Zhu, Byrd, Lu and Nocedal, Algorithm 778, ACM
+Transactions on Mathematical Software 23 (1997), 550-560; Morales and Nocedal (2011).
+
+One iteration, in the words of the phases: ITERATE -- solver_test: is it over? -- solver_advance: a
+Cauchy point, a subspace minimiser, hence a direction -- TRIAL -- solver_tell, once for each
+trial of the line search -- ITERATE. Whoever drives it evaluates f and g at solver_point.
+Nothing here allocates, calls Python or raises.
+
+W is read twice in an iteration. When a step is accepted, one pass over blocks of rows moves x
+and g, stores the new pair and multiplies Wᵀ with -d (the projected gradient), s and y, and
+again with s and y over the free variables; the other pass is the step (see subspace.pyx).
+
+A limit is a pause: the state stays as it is, even in the middle of a line search, and a run
+that goes on from there computes what it would have computed without the stop.
+"""
+from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from lbfgsb._core.box cimport box_clip, box_free_all, box_place, box_trial, box_update_status
+from lbfgsb._core.cauchy cimport cauchy_place, cauchy_search
+from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
+                                   compact_newton_coefficients, compact_place, compact_reset,
+                                   compact_set_pairs, compact_take_candidate)
+from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve, dot,
+                                   lbfgsb_kernels, run_chunks, team_place)
+from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT,
+                                       LineSearchVerdict, line_search_give_up,
+                                       line_search_start, line_search_tell)
+from lbfgsb._core.subspace cimport subspace_coefficients, subspace_place, subspace_step
+
+import numpy as np
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **pointer, size_t alignment, size_t size)
+
+cdef extern from "float.h" nogil:
+    const double DBL_EPSILON
+
+# A step whose predicted decrease is less than this many rounding errors of f can't be seen in f.
+cdef double INVISIBLE = 10 * DBL_EPSILON
+
+# What the acceptance of a step reports besides products with W.
+cdef enum:
+    G_FREE_SQUARED = SUMS
+    PINNED = SUMS + 1
+    PRODUCTS = SUMS + 2
+
+
+# --- construction -------------------------------------------------------------------------
+
+
+cdef void default_options(Options *options) noexcept nogil:
+    options.maxcor = 10
+    options.ftol, options.gtol, options.ftarget = 1e-5, 1e-5, -INFINITY
+    options.maxiter, options.maxfun, options.maxls = 50, 15000, 20
+    options.max_steplength = 1e8
+    options.ftol_linesearch, options.gtol_linesearch = 1e-3, 0.9
+    options.xtol_linesearch = 0.1
+    options.eps_SY = 2.2e-16
+    options.threads, options.check = 1, False
+
+
+cdef void place(SolverState *s, char **cursor) noexcept nogil:
+    team_place(&s.team, s.box.n, cursor)
+    cauchy_place(&s.cauchy, s.B.m, cursor)
+    subspace_place(&s.subspace, s.B.m, cursor)
+    box_place(&s.box, cursor)
+    s.g_best = <double *>carve(cursor, s.box.n, sizeof(double))
+    compact_place(&s.B, cursor)
+
+
+cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil:
+    """Allocate for n variables, with the options already set. False: no memory.
+
+    The caller then fills box.x and, if bounded, box.lower and box.upper, and calls solver_begin.
+    """
+    cdef Py_ssize_t m = s.options.maxcor, ld = 2 * m + 2, pairs = m * (2 * m + 1)
+    cdef char *cursor = NULL
+    s.team.simd = s.B.simd = s.box.simd = lbfgsb_kernels()
+    s.B.team = s.box.team = &s.team
+    s.B.n = s.box.n = n
+    s.B.m = m
+    s.box.bounded = bounded
+    s.team.threads = s.options.threads
+    s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
+    s.team.scratch_size = (max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
+                           + 2 * LANES)
+    s.team.scratch_size = (s.team.scratch_size + LANES - 1) // LANES * LANES
+    place(s, &cursor)
+    if posix_memalign(<void **>&s.block, 64, <size_t>cursor) != 0:
+        s.block = NULL
+        return False
+    cursor = s.block
+    place(s, &cursor)
+    return True
+
+
+cdef void solver_destroy(SolverState *s) noexcept nogil:
+    free(s.block)
+    s.block = NULL
+
+
+cdef void solver_begin(SolverState *s) noexcept nogil:
+    """Start a run from box.x, clipped into the bounds."""
+    cdef Py_ssize_t i, n = s.box.n
+    cdef double *last_tile = s.B.W + (s.B.tiles - 1) * s.B.tile_length
+    memset(last_tile, 0, s.B.tile_length * sizeof(double))    # rows beyond n stay zero
+    memset(s.box.d, 0, n * sizeof(double))
+    memset(s.box.g, 0, n * sizeof(double))
+    compact_reset(&s.B)
+    box_clip(&s.box, s.box.x)
+    s.box.boxed = s.box.bounded
+    s.box.fixed = 0
+    for i in range(n):
+        s.box.x[i] += 0.0    # -0.0 becomes 0.0, as it would in x + alpha d
+        if s.box.bounded:
+            s.box.status[i] = 0
+            s.box.boxed = s.box.boxed and isfinite(s.box.lower[i]) and isfinite(s.box.upper[i])
+    s.f, s.f_old, s.steplength, s.factor_error = NAN, NAN, 0, 0
+    s.box.norm = NAN
+    s.nit = s.nfev = s.njev = s.skipped = s.restarts = 0
+    s.phase, s.phase_at_end, s.reason = START, START, RUNNING
+
+
+# --- between evaluations ------------------------------------------------------------------
+
+
+cdef void solver_point(SolverState *s, double *out) noexcept nogil:
+    """out (n,) = where f and g are wanted; the last accepted iterate if nowhere."""
+    if s.phase == TRIAL:
+        box_trial(&s.box, s.search.alpha, out)
+    else:
+        memcpy(out, s.box.x, s.box.n * sizeof(double))
+
+
+cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil:
+    s.phase_at_end = s.phase
+    s.phase = DONE
+    s.reason = reason
+
+
+cdef void solver_tell_value(SolverState *s, double f) noexcept nogil:
+    """Take f alone at x0. The run is over if that meets `ftarget`."""
+    if isfinite(f) and f <= s.options.ftarget:
+        s.f = f
+        s.nfev += 1
+        fill(s.box.g, s.box.n, NAN)
+        solver_finish(s, CONVERGED_TARGET)
+
+
+cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
+    """Take f and g (NULL: not evaluated since f is not finite) at solver_point.
+
+    Returns True if that makes a new iterate; solver_test then tells whether it is the last.
+    """
+    cdef LineSearchVerdict verdict
+    cdef double slope
+    s.nfev += 1
+    s.njev += g != NULL
+    if s.phase == START:
+        start(s, f, g)
+        return False
+    slope = dot(&s.team, s.box.n, g, s.box.d) if isfinite(f) and g != NULL else NAN
+    verdict = line_search_tell(&s.search, f, slope)
+    if verdict == TRY_NEXT and s.search.trials >= s.options.maxls:
+        verdict = line_search_give_up(&s.search)
+    if verdict == TRY_NEXT:
+        if s.search.improved:
+            memcpy(s.g_best, g, s.box.n * sizeof(double))
+        if s.nfev >= s.options.maxfun:
+            solver_finish(s, LIMIT_EVALUATIONS)
+        return False
+    if verdict == NO_STEP:
+        no_step(s)
+        return False
+    s.f_old = s.f
+    if verdict == ACCEPT_TRIAL:
+        s.f, s.steplength = f, s.search.alpha
+    else:
+        s.f, s.steplength = s.search.f_x, s.search.alpha_x
+        if not s.search.improved:
+            g = s.g_best
+    accept(s, s.steplength, g)
+    s.nit += 1
+    s.phase = ITERATE
+    return True
+
+
+cdef void start(SolverState *s, double f, const double *g) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef bint finite = isfinite(f) and g != NULL
+    s.f = f
+    if g == NULL:
+        fill(s.box.g, s.box.n, NAN)
+    else:
+        for i in range(s.box.n):
+            finite = finite and isfinite(g[i])
+            s.box.g[i] = g[i]
+    if not finite:
+        solver_finish(s, ABNORMAL_START)
+        return
+    measure(s)
+    s.phase = ITERATE
+
+
+cdef void no_step(SolverState *s) noexcept nogil:
+    """The line search found no decrease: forget the pairs once, then give up."""
+    cdef double predicted = -s.search.slope0 * s.first_alpha
+    if predicted <= INVISIBLE * max(fabs(s.f), 1.0):
+        s.phase = ITERATE
+        solver_finish(s, CONVERGED_FTOL)
+    elif s.B.k > 0:
+        forget(s)
+        solver_advance(s)
+    else:
+        s.phase = ITERATE
+        solver_finish(s, ABNORMAL_LINE_SEARCH)
+
+
+cdef void forget(SolverState *s) noexcept nogil:
+    compact_reset(&s.B)
+    box_free_all(&s.box)
+    s.restarts += 1
+
+
+cdef void solver_test(SolverState *s) noexcept nogil:
+    """Finish the run if the iterate meets a stopping test or a limit."""
+    cdef Options *o = &s.options
+    if s.phase == DONE:
+        return
+    if s.box.norm <= o.gtol:
+        solver_finish(s, CONVERGED_GTOL)
+    elif s.f <= o.ftarget:
+        solver_finish(s, CONVERGED_TARGET)
+    elif s.f_old - s.f <= o.ftol * max(fabs(s.f_old), fabs(s.f), 1.0):
+        solver_finish(s, CONVERGED_FTOL)
+    elif s.nit >= o.maxiter:
+        solver_finish(s, LIMIT_ITERATIONS)
+    elif s.nfev >= o.maxfun:
+        solver_finish(s, LIMIT_EVALUATIONS)
+
+
+# --- a new iterate ------------------------------------------------------------------------
+
+
+ctypedef struct AcceptContext:
+    SolverState *s
+    double alpha
+    const double *g
+    Py_ssize_t columns       # of W to multiply with
+    int vectors              # 1: the projected gradient alone; 3: and s, y; 5: and s, y over F
+
+
+cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
+    """Move to x + alpha d, where the gradient is g; measure there; take the new pair."""
+    cdef AcceptContext v
+    v.s, v.alpha, v.g = s, alpha, g
+    v.columns = 2 * s.B.k + 2
+    v.vectors = 5 if s.box.fixed > 0 else 3
+    run_accept(s, &v)
+    if not compact_take_candidate(&s.B, s.team.total + PRODUCTS, v.vectors, v.vectors == 5,
+                                  s.options.eps_SY):
+        s.skipped += 1
+
+
+cdef void measure(SolverState *s) noexcept nogil:
+    """Projected gradient, break points and p at x and g as they are."""
+    cdef AcceptContext v
+    cdef Py_ssize_t i
+    v.s, v.alpha, v.g = s, 0, s.box.g
+    v.columns, v.vectors = 2 * s.B.k, 1
+    run_accept(s, &v)
+    for i in range(v.columns):
+        s.B.p[i] = -s.team.total[PRODUCTS + i]
+
+
+cdef void run_accept(SolverState *s, AcceptContext *v) noexcept nogil:
+    cdef double *total = s.team.total
+    run_chunks(&s.team, accept_chunk, v, s.box.n, v.columns + 8,
+               PRODUCTS - SUMS + v.columns * v.vectors, total)
+    s.box.norm, s.box.t_min = total[MAX], total[MIN]
+    s.box.g_free_squared = total[G_FREE_SQUARED]
+    s.pinned = <Py_ssize_t>total[PINNED]
+
+
+cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                       double *scratch) noexcept nogil:
+    """One pass over the vectors and W, block by block."""
+    cdef AcceptContext *v = <AcceptContext *>context
+    cdef Box *box = &v.s.box
+    cdef Compact *B = &v.s.B
+    cdef double *acc = scratch + MAX_RHS * BLOCK
+    cdef double *g_free = scratch
+    cdef double *s = scratch + BLOCK
+    cdef double *y = scratch + 2 * BLOCK
+    cdef double *squares = acc + v.columns * v.vectors * LANES
+    cdef double *W
+    cdef double norm
+    cdef Py_ssize_t block, i, j, size, tiles
+    memset(acc, 0, (v.columns * v.vectors + 1) * LANES * sizeof(double))
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        i = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        tiles = (size + LANES - 1) // LANES
+        if box.bounded:
+            norm = box.simd.accept_box(size, v.alpha, box.x + i, box.d + i, box.lower + i,
+                                       box.upper + i, box.g + i, v.g + i, s, y, g_free,
+                                       partial + MIN, partial + PINNED)
+        else:
+            norm = box.simd.accept_free(size, v.alpha, box.x + i, box.d + i, box.g + i,
+                                        v.g + i, s, y)
+            memcpy(g_free, box.g + i, size * sizeof(double))
+        partial[MAX] = max(partial[MAX], norm)
+        if v.vectors == 5:
+            box.simd.mask(size, box.status + i, s, scratch + 3 * BLOCK)
+            box.simd.mask(size, box.status + i, y, scratch + 4 * BLOCK)
+        for j in range(v.vectors if tiles * LANES > size else 0):
+            memset(scratch + j * BLOCK + size, 0, (tiles * LANES - size) * sizeof(double))
+        W = B.W + i // LANES * B.tile_length
+        if v.vectors > 1:
+            B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k], tiles, s)
+            B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k + 1], tiles, y)
+        B.simd.panel_tdot(W, B.tile_length, B.columns, v.columns, tiles, scratch, v.vectors, acc)
+        B.simd.dot(size, g_free, g_free, squares)
+    B.simd.lane_sum(squares, 1, partial + G_FREE_SQUARED)
+    B.simd.lane_sum(acc, v.columns * v.vectors, partial + PRODUCTS)
+
+
+# --- a new direction ----------------------------------------------------------------------
+
+
+cdef void solver_advance(SolverState *s) noexcept nogil:
+    """From an iterate to the first trial of its line search."""
+    while not set_direction(s):
+        if s.B.k == 0:
+            s.phase = ITERATE
+            solver_finish(s, ABNORMAL_LINE_SEARCH)
+            return
+        forget(s)
+    begin_search(s)
+    s.phase = TRIAL
+
+
+cdef bint set_direction(SolverState *s) noexcept nogil:
+    """Set box.d; False if rounding leaves no direction that goes down."""
+    cdef bint check = s.options.check
+    if s.B.k == 0:    # B = I: the projected steepest descent direction
+        s.cauchy.t, s.cauchy.t_fixed = 1, 0
+    elif not s.box.bounded:
+        compact_newton_coefficients(&s.B, s.subspace.e)
+    else:
+        if not compact_factor(&s.B, check, &s.factor_error):
+            return False
+        cauchy_search(&s.cauchy, &s.B, &s.box)
+        if s.pinned + s.cauchy.passed == 0:
+            box_free_all(&s.box)
+            compact_newton_coefficients(&s.B, s.subspace.e)
+        else:
+            restrict(s)
+            if not subspace_coefficients(&s.subspace, &s.B, &s.cauchy, check, &s.factor_error):
+                return False
+    subspace_step(&s.subspace, &s.B, &s.box, &s.cauchy)
+    return s.subspace.slope < 0 and isfinite(s.subspace.slope)
+
+
+cdef void restrict(SolverState *s) noexcept nogil:
+    """Bring the free set and the inner products over it to x_cauchy."""
+    cdef bint was_all_free = s.box.fixed == 0
+    cdef Py_ssize_t changed = box_update_status(&s.box, s.cauchy.t_fixed)
+    compact_correct_free(&s.B, s.box.status, s.box.fixed, was_all_free, changed, s.box.row)
+
+
+cdef void begin_search(SolverState *s) noexcept nogil:
+    """The first trial: the whole step, or a step of unit length while nothing is known of B."""
+    cdef Options *o = &s.options
+    cdef double alpha_max = min(o.max_steplength, s.subspace.limit), alpha = 1
+    if s.box.bounded and s.nit == 0:
+        alpha_max = min(alpha_max, 1.0)
+    if s.B.k == 0 and not s.box.boxed:
+        alpha = 1 / sqrt(s.subspace.squared)
+    s.first_alpha = min(alpha, alpha_max)
+    s.search.f_tol, s.search.g_tol = o.ftol_linesearch, o.gtol_linesearch
+    s.search.x_tol = o.xtol_linesearch
+    line_search_start(&s.search, s.f, s.subspace.slope, s.first_alpha, alpha_max)
+
+
+cdef void fill(double *v, Py_ssize_t n, double value) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        v[i] = value
+
+
+# --- for Python ---------------------------------------------------------------------------
+
+
+class FactorizationError(ArithmeticError):
+    """A factorisation does not reproduce its matrix (``is_check_factorizations``)."""
+
+
+# The backward error that is_check_factorizations lets pass, in rounding units a row.
+cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
+
+
+cdef class BaseSolver:
+    """The state machine for Python: one evaluation at a time, and snapshots of everything.
+
+    Parameters
+    ----------
+    x0 : ndarray of float64, shape (n,), C-contiguous
+        The start; clipped into the bounds.
+    lower, upper : ndarray of float64, shape (n,), C-contiguous, or None
+        The bounds, both or neither.
+    maxcor, ftol, ..., check
+        The options, checked by the caller.
+    """
+
+    def __cinit__(self, const double[::1] x0, const double[::1] lower, const double[::1] upper,
+                  *, Py_ssize_t maxcor, double ftol, double gtol, double ftarget,
+                  Py_ssize_t maxiter, Py_ssize_t maxfun, Py_ssize_t maxls,
+                  double max_steplength, double ftol_linesearch, double gtol_linesearch,
+                  double xtol_linesearch, double eps_SY, int threads, bint check):
+        cdef Options *o = &self.s.options
+        cdef size_t size = x0.shape[0] * sizeof(double)
+        o.maxcor, o.ftol, o.gtol, o.ftarget = maxcor, ftol, gtol, ftarget
+        o.maxiter, o.maxfun, o.maxls, o.max_steplength = maxiter, maxfun, maxls, max_steplength
+        o.ftol_linesearch, o.gtol_linesearch = ftol_linesearch, gtol_linesearch
+        o.xtol_linesearch, o.eps_SY = xtol_linesearch, eps_SY
+        o.threads, o.check = threads, check
+        self.n = x0.shape[0]
+        if not solver_create(&self.s, self.n, lower is not None):
+            raise MemoryError(f'no memory for n = {self.n}, maxcor = {maxcor}')
+        memcpy(self.s.box.x, &x0[0], size)
+        if lower is not None:
+            memcpy(self.s.box.lower, &lower[0], size)
+            memcpy(self.s.box.upper, &upper[0], size)
+        solver_begin(&self.s)
+
+    def __dealloc__(self):
+        solver_destroy(&self.s)
+
+    cdef object vector(self, const double *v):
+        cdef double[::1] out
+        if v == NULL:
+            return None
+        array = np.empty(self.n)
+        out = array
+        memcpy(&out[0], v, self.n * sizeof(double))
+        return array
+
+    def _point(self):
+        """Return where f and g are wanted, a fresh array."""
+        cdef double[::1] out
+        array = np.empty(self.n)
+        out = array
+        with nogil:
+            solver_point(&self.s, &out[0])
+        return array
+
+    def _tell(self, double f, const double[::1] g):
+        """Take f and g there; True if that makes a new iterate, already tested."""
+        cdef bint new
+        cdef const double *data = NULL if g is None else &g[0]
+        with nogil:
+            new = solver_tell(&self.s, f, data)
+            if new or self.s.phase == ITERATE:
+                solver_test(&self.s)
+        self._check()
+        return new
+
+    def _advance(self):
+        """From an iterate to the first trial point after it."""
+        with nogil:
+            if self.s.phase == ITERATE:
+                solver_advance(&self.s)
+        self._check()
+
+    def _check(self):
+        """Raise FactorizationError if a factorisation has been found wrong."""
+        cdef double most = FACTOR_TOLERANCE * self.s.B.m
+        if self.s.factor_error > most:
+            raise FactorizationError(
+                f'a Cholesky factorisation is off by {self.s.factor_error:.2e}, relative to '
+                f'its matrix, where rounding explains {most:.2e}')
+
+    def _test(self):
+        """Finish the run if the iterate meets a test or a limit."""
+        with nogil:
+            if self.s.phase != START:
+                solver_test(&self.s)
+
+    def _stop(self):
+        """End the run on the user's word."""
+        if self.s.phase == DONE:
+            self.s.reason = STOPPED_BY_USER
+        else:
+            solver_finish(&self.s, STOPPED_BY_USER)
+
+    def _count(self, Py_ssize_t nfev):
+        """Count evaluations of f that the solver did not ask for (numerical gradients)."""
+        self.s.nfev += nfev
+
+    def _set_tolerances(self, double ftarget, double gtol):
+        """Set what could only be known after the first f and g."""
+        self.s.options.ftarget, self.s.options.gtol = ftarget, gtol
+
+    def _redefine(self, double f, double f_old, const double[::1] g, const double[:, ::1] S,
+                  const double[:, ::1] Y):
+        """Replace f, g and the pairs (k, n) at the iterate: the objective has changed."""
+        cdef Py_ssize_t k = S.shape[0]
+        self.s.f, self.s.f_old = f, f_old
+        memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
+        with nogil:
+            box_free_all(&self.s.box)
+            if k > 0:
+                compact_set_pairs(&self.s.B, k, &S[0, 0], &Y[0, 0])
+            else:
+                compact_reset(&self.s.B)
+            measure(&self.s)
+
+    # --- what is known now ----------------------------------------------------------------
+
+    @property
+    def x(self):
+        """The last accepted iterate, (n,); before the first evaluation, x0."""
+        return self.vector(self.s.box.x)
+
+    @property
+    def jac(self):
+        """The gradient at `x`, (n,)."""
+        return self.vector(self.s.box.g)
+
+    @property
+    def fun(self):
+        """f at `x`; NaN before the first evaluation."""
+        return self.s.f
+
+    @property
+    def projected_gradient(self):
+        """The inf-norm of the projected gradient at `x`."""
+        return self.s.box.norm
+
+    @property
+    def nit(self):
+        """Accepted iterates."""
+        return self.s.nit
+
+    @property
+    def nfev(self):
+        """Evaluations of f."""
+        return self.s.nfev
+
+    @property
+    def njev(self):
+        """Evaluations of the gradient."""
+        return self.s.njev
+
+    @property
+    def done(self):
+        """Whether the run is over."""
+        return self.s.phase == DONE
+
+    @property
+    def steplength(self):
+        """The multiple of the direction in the last accepted step."""
+        return self.s.steplength
+
+    @property
+    def active_bounds(self):
+        """How many variables are held by a bound at `x`."""
+        return self.s.pinned if self.s.box.bounded else 0
+
+    @property
+    def _phase(self):
+        return self.s.phase
+
+    @property
+    def _reason(self):
+        return self.s.reason
+
+    @property
+    def _details(self):
+        """Counts and sizes for the log of every iteration."""
+        return {'pairs': self.s.B.k, 'theta': self.s.B.theta, 'trials': self.s.search.trials,
+                'passed': self.s.cauchy.passed if self.s.box.bounded else 0,
+                'fixed': self.s.box.fixed, 'skipped': self.s.skipped,
+                'restarts': self.s.restarts, 'slope': self.s.subspace.slope,
+                'factor_error': self.s.factor_error}
+
+    def _pairs(self):
+        """Return S and Y, each (k, n), oldest first, as fresh arrays."""
+        cdef Py_ssize_t i, k = self.s.B.k
+        cdef double[:, ::1] S, Y
+        s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
+        S, Y = s_array, y_array
+        with nogil:
+            for i in range(k):
+                compact_get_column(&self.s.B, 2 * i, &S[i, 0])
+                compact_get_column(&self.s.B, 2 * i + 1, &Y[i, 0])
+        return s_array, y_array
+
+    # --- snapshots ------------------------------------------------------------------------
+
+    def _snapshot(self):
+        """Return everything that a run needs to go on to the same bits: a dict of arrays
+        and numbers, with no reference to this solver."""
+        cdef SolverState *s = &self.s
+        cdef bint searching = s.phase == TRIAL or (s.phase == DONE and s.phase_at_end == TRIAL)
+        S, Y = self._pairs()
+        snapshot = {
+            'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
+            'lower': self.vector(s.box.lower) if s.box.bounded else None,
+            'upper': self.vector(s.box.upper) if s.box.bounded else None,
+            'gram': self._square(s.B.gram), 'p': np.array([s.B.p[i] for i in range(2 * s.B.k)]),
+            'theta': s.B.theta,
+            'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
+                        s.box.g_free_squared, s.box.t_min),
+            'counts': (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
+            'phase': (s.phase, s.phase_at_end, s.reason),
+        }
+        if s.box.fixed > 0:
+            snapshot['gram_free'] = self._square(s.B.gram_free)
+            snapshot['status'] = np.asarray(<signed char[:self.n]>s.box.status).copy()
+        if searching:
+            snapshot['d'] = self.vector(s.box.d)
+            snapshot['search'] = s.search
+            if s.search.alpha_x != 0:
+                snapshot['g_best'] = self.vector(s.g_best)
+        return snapshot
+
+    def _restore(self, dict snapshot):
+        """Take over a snapshot; the newest pairs of it if it has more than `maxcor`.
+
+        The solver must have been made for the same n and the same bounds.
+        """
+        cdef SolverState *s = &self.s
+        cdef Py_ssize_t drop, k, i
+        cdef const double[:, ::1] S, Y
+        cdef const double[::1] p
+        cdef const signed char[::1] status
+        drop = max(0, snapshot['S'].shape[0] - s.B.m)
+        S, Y, p = snapshot['S'][drop:], snapshot['Y'][drop:], snapshot['p'][2 * drop:]
+        k = S.shape[0]
+        self._set_vector(s.box.x, snapshot['x'])
+        self._set_vector(s.box.g, snapshot['g'])
+        compact_reset(&s.B)
+        if k > 0:
+            compact_set_pairs(&s.B, k, &S[0, 0], &Y[0, 0])
+            self._set_square(s.B.gram, snapshot['gram'][2 * drop:, 2 * drop:])
+        for i in range(2 * k):
+            s.B.p[i] = p[i]
+        s.B.theta = snapshot['theta']
+        (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm, s.box.g_free_squared,
+         s.box.t_min) = snapshot['numbers']
+        (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts,
+         s.box.fixed) = snapshot['counts']
+        s.phase, s.phase_at_end, s.reason = snapshot['phase']
+        if s.box.fixed > 0:
+            self._set_square(s.B.gram_free, snapshot['gram_free'][2 * drop:, 2 * drop:])
+            status = snapshot['status']
+            memcpy(s.box.status, &status[0], self.n)
+        if 'd' in snapshot:
+            s.search = snapshot['search']
+            self._set_vector(s.box.d, snapshot['d'])
+            if 'g_best' in snapshot:
+                self._set_vector(s.g_best, snapshot['g_best'])
+
+    def _reopen(self):
+        """Undo the end of a run: a limit that was met is not there any more."""
+        if self.s.phase == DONE:
+            self.s.phase, self.s.reason = self.s.phase_at_end, RUNNING
+
+    def _warm_start(self, double f, const double[::1] g, const double[:, ::1] S,
+                    const double[:, ::1] Y, Py_ssize_t nit, Py_ssize_t nfev, Py_ssize_t njev):
+        """Go on at x0 from known f, g, pairs (k, n) and counts, with no other memory."""
+        self._redefine(f, NAN, g, S, Y)
+        self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
+        self.s.phase = ITERATE
+
+    def _give_pairs(self, const double[:, ::1] S, const double[:, ::1] Y):
+        """Hold pairs (k, n) before the first evaluation."""
+        if S.shape[0] > 0:
+            with nogil:
+                compact_set_pairs(&self.s.B, S.shape[0], &S[0, 0], &Y[0, 0])
+
+    cdef object _square(self, const double *gram):
+        cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld
+        array = np.empty((size, size))
+        cdef double[:, ::1] out = array
+        for i in range(size):
+            for j in range(size):
+                out[i, j] = gram[i * ld + j]
+        return array
+
+    cdef int _set_square(self, double *gram, values) except -1:
+        cdef const double[:, :] square = values
+        cdef Py_ssize_t i, j
+        for i in range(square.shape[0]):
+            for j in range(square.shape[1]):
+                gram[i * self.s.B.ld + j] = square[i, j]
+        return 0
+
+    cdef int _set_vector(self, double *v, values) except -1:
+        cdef const double[::1] data = values
+        memcpy(v, &data[0], self.n * sizeof(double))
+        return 0
+
+    # --- for the tests --------------------------------------------------------------------
+
+    def _model(self):
+        """Return the pieces of the last direction: x_cauchy's t and t_fixed, c, p, d, the
+        status of each variable, slope and largest step (for the tests)."""
+        cdef SolverState *s = &self.s
+        size = 2 * s.B.k
+        return {
+            't': s.cauchy.t, 't_fixed': s.cauchy.t_fixed, 'd': self.vector(s.box.d),
+            'c': np.array([s.cauchy.c[i] for i in range(size)]),
+            'p': np.array([s.B.p[i] for i in range(size)]),
+            'e': np.array([s.subspace.e[i] for i in range(size)]),
+            'theta': s.B.theta, 'slope': s.subspace.slope, 'limit': s.subspace.limit,
+            'gram': self._square(s.B.gram), 'gram_free': self._square(s.B.gram_free),
+            'fixed': s.box.fixed, 'passed': s.cauchy.passed,
+            'status': (np.asarray(<signed char[:self.n]>s.box.status).copy()
+                       if s.box.bounded else np.zeros(self.n, dtype=np.int8)),
+        }

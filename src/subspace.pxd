@@ -1,0 +1,26 @@
+"""Subspace minimisation (floor 3)."""
+
+from lbfgsb._core.box cimport Box
+from lbfgsb._core.cauchy cimport CauchyPoint
+from lbfgsb._core.compact cimport Compact
+
+
+ctypedef struct Subspace:
+    double *e                # (2m,) the minimiser is x - g/theta + [S Y] e on the free variables
+    double *h                # (2m,) work
+    double *P                # (m, m) lower factor of D + Y_Fᵀ Y_F / theta
+    double *V                # (m, m) rows of Q, then of Q L_P⁻ᵀ
+    double *C                # (m, m) lower factor of T + Q P⁻¹ Qᵀ
+    double *a                # (m,) work
+    double *b                # (m,) work
+    double *work             # (m, m) a matrix before it is factored, for the check
+    double slope             # gᵀd
+    double squared           # dᵀd
+    double limit             # the largest feasible multiple of d
+
+
+cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil
+cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *cauchy,
+                                bint check, double *error) noexcept nogil
+cdef void subspace_step(Subspace *sub, Compact *B, Box *box,
+                        const CauchyPoint *cauchy) noexcept nogil

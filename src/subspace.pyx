@@ -1,0 +1,228 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The minimiser of the model over the variables that are free at x_cauchy.
+
+The direct primal method of Byrd, Lu, Nocedal and Zhu (1995), section 5.1, with the projection of
+Morales and Nocedal, Remark on Algorithm 778, ACM Transactions on Mathematical Software 38 (2011).
+
+With Z the columns of I that belong to the free variables F, W_F = Zᵀ W and r = -Zᵀ(g + theta
+(x_cauchy - x) - W M c), the minimiser is x_cauchy + Z d, by the Sherman-Morrison-Woodbury formula
+
+    d = r / theta + W_F K⁻¹ W_Fᵀ r / theta²,    K = M⁻¹ - W_Fᵀ W_F / theta.
+
+K has the blocks (y first) [-P Qᵀ; Q T], P = D + Y_FᵀY_F/theta positive definite, T = theta
+S_AᵀS_A over the fixed variables A, Q = L - S_FᵀY_F; it is factored by two Cholesky
+factorisations, of P and of T + Q P⁻¹ Qᵀ.
+
+Neither r nor x_cauchy is formed. A free variable's path is x - t g, so r = (theta t - 1) g + W M c
+there; W_Fᵀ g is what the search for the Cauchy point leaves in p, W_FᵀW_F is kept, and what
+remains of the sum is x_cauchy + d = x - g/theta + W (M c + K⁻¹ W_Fᵀ r / theta) / theta: one pass.
+With no variable fixed K⁻¹ is not needed either: the step is -H g.
+"""
+from libc.math cimport INFINITY
+from libc.string cimport memcpy, memset
+
+from lbfgsb._core.compact cimport compact_multiply_M, compact_newton_coefficients, ss, sy, yy
+from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_rows,
+                                 solve_lower_transposed)
+from lbfgsb._core.kernels cimport BLOCK, LANES, MIN, SUMS, carve, run_chunks
+
+
+# Stands for a multiple of the subspace step: the whole of it, projected on the box.
+cdef enum:
+    PROJECT = -1
+
+
+cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil:
+    sub.e = <double *>carve(cursor, 2 * m, sizeof(double))
+    sub.h = <double *>carve(cursor, 2 * m, sizeof(double))
+    sub.P = <double *>carve(cursor, m * m, sizeof(double))
+    sub.V = <double *>carve(cursor, m * m, sizeof(double))
+    sub.C = <double *>carve(cursor, m * m, sizeof(double))
+    sub.a = <double *>carve(cursor, m, sizeof(double))
+    sub.b = <double *>carve(cursor, m, sizeof(double))
+    sub.work = <double *>carve(cursor, m * m, sizeof(double))
+
+
+# --- the coefficients e -------------------------------------------------------------------
+
+
+cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *cauchy,
+                                bint check, double *error) noexcept nogil:
+    """Set e when some variable is fixed at x_cauchy; gram_free is up to date, B is factored.
+
+    Returns False if K is singular to working precision. With `check`, error[0] is raised to
+    the backward error of the factorisations.
+    """
+    cdef Py_ssize_t i, j, k = B.k
+    cdef double theta = B.theta, sum_s, sum_y, weight = 1 - theta * cauchy.t
+    cdef double *q = sub.e
+    cdef double *h = sub.h
+    if not factor_K(sub, B, check, error):
+        return False
+    # q = M c, c = [Y theta S]ᵀ (x_cauchy - x); then W M c = [S Y] (theta q_s, q_y)
+    for i in range(k):
+        q[2 * i], q[2 * i + 1] = theta * cauchy.c[2 * i], cauchy.c[2 * i + 1]
+    compact_multiply_M(B, q)
+    for i in range(k):
+        q[2 * i] *= theta
+    # h = W_Fᵀ r = (1 - theta t) p + W_Fᵀ W_F M c
+    for i in range(k):
+        sum_s, sum_y = weight * B.p[2 * i], weight * B.p[2 * i + 1]
+        for j in range(2 * k):
+            sum_s += B.gram_free[2 * i * B.ld + j] * q[j]
+            sum_y += B.gram_free[(2 * i + 1) * B.ld + j] * q[j]
+        h[2 * i], h[2 * i + 1] = theta * sum_s, sum_y
+    solve_K(sub, B, h)
+    for i in range(k):
+        q[2 * i] = (q[2 * i] + h[2 * i]) / theta
+        q[2 * i + 1] = (q[2 * i + 1] + h[2 * i + 1] / theta) / theta
+    return True
+
+
+cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) noexcept nogil:
+    cdef Py_ssize_t i, j, l, k = B.k, m = B.m, ld = B.ld
+    cdef double a, theta = B.theta
+    for i in range(k):
+        for j in range(i + 1):
+            sub.P[i * m + j] = yy(B.gram_free, ld, i, j) / theta
+        sub.P[i * m + i] += sy(B.gram, ld, i, i)
+        for j in range(k):
+            sub.V[i * m + j] = -sy(B.gram_free, ld, i, j)
+        for j in range(i):
+            sub.V[i * m + j] += sy(B.gram, ld, i, j)
+    if check:
+        memcpy(sub.work, sub.P, m * m * sizeof(double))
+    if not cholesky(sub.P, k, m):
+        return False
+    if check:
+        error[0] = max(error[0], factor_error(sub.P, sub.work, k, m))
+    solve_lower_rows(sub.P, k, m, sub.V, k, m)
+    for i in range(k):
+        for j in range(i + 1):
+            a = theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
+            for l in range(k):
+                a += sub.V[i * m + l] * sub.V[j * m + l]
+            sub.C[i * m + j] = a
+    if check:
+        memcpy(sub.work, sub.C, m * m * sizeof(double))
+    if not cholesky(sub.C, k, m):
+        return False
+    if check:
+        error[0] = max(error[0], factor_error(sub.C, sub.work, k, m))
+    return True
+
+
+cdef void solve_K(Subspace *sub, const Compact *B, double *v) noexcept nogil:
+    """v = K⁻¹ v: b = C⁻¹ (v_s + Q P⁻¹ v_y), a = P⁻¹ (Qᵀ b - v_y), v = (a, b).
+
+    In terms of V = Q L_P⁻ᵀ and u = L_P⁻¹ v_y: b = C⁻¹ (v_s + V u), a = L_P⁻ᵀ (Vᵀ b - u).
+    """
+    cdef Py_ssize_t i, j, k = B.k, m = B.m
+    cdef double *a = sub.a
+    cdef double *b = sub.b
+    for i in range(k):
+        a[i], b[i] = v[2 * i + 1], v[2 * i]
+    solve_lower(sub.P, k, m, a)
+    for i in range(k):
+        for j in range(k):
+            b[i] += sub.V[i * m + j] * a[j]
+    solve_lower(sub.C, k, m, b)
+    solve_lower_transposed(sub.C, k, m, b)
+    for i in range(k):
+        a[i] = -a[i]
+    for i in range(k):
+        for j in range(k):
+            a[j] += sub.V[i * m + j] * b[i]
+    solve_lower_transposed(sub.P, k, m, a)
+    for i in range(k):
+        v[2 * i], v[2 * i + 1] = b[i], a[i]
+
+
+# --- the step -----------------------------------------------------------------------------
+
+
+ctypedef struct StepContext:
+    const Subspace *sub
+    const Compact *B
+    const Box *box
+    double t                 # of x_cauchy
+    double t_fixed
+    double alpha             # multiple of d in the subspace
+
+
+cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssize_t size,
+                                 double *we) noexcept nogil:
+    """we = rows of [S Y] e."""
+    cdef const Compact *B = v.B
+    B.simd.panel_combine(B.W + start // LANES * B.tile_length, B.tile_length, B.columns,
+                         v.sub.e, 2 * B.k, (size + LANES - 1) // LANES, we)
+    return we
+
+
+cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                     double *scratch) noexcept nogil:
+    """d, and as partial results its limit, gᵀd and dᵀd."""
+    cdef StepContext *v = <StepContext *>context
+    cdef const Box *box = v.box
+    cdef double inv_theta = 1 / v.B.theta, limit
+    cdef Py_ssize_t block, i, size
+    cdef double *sums = scratch
+    cdef const double *we
+    memset(sums, 0, 2 * LANES * sizeof(double))
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        i = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        we = combine_block(v, i, size, scratch + 2 * LANES)
+        limit = INFINITY
+        if not box.bounded:
+            box.simd.step_free(size, inv_theta, box.g + i, we, box.d + i)
+        elif v.alpha == PROJECT:
+            limit = box.simd.step_box(size, inv_theta, v.t_fixed, box.x + i, box.g + i,
+                                      box.lower + i, box.upper + i, we, box.d + i)
+        else:
+            limit = box.simd.step_truncated(size, inv_theta, v.t_fixed, v.t, v.alpha,
+                                            box.x + i, box.g + i, box.lower + i,
+                                            box.upper + i, we, box.d + i)
+        partial[MIN] = min(partial[MIN], limit)
+        box.simd.dot(size, box.g + i, box.d + i, sums)
+        box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
+    box.simd.lane_sum(sums, 2, partial + SUMS)
+
+
+cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                      double *scratch) noexcept nogil:
+    """The largest multiple of the subspace step that stays in the box."""
+    cdef StepContext *v = <StepContext *>context
+    cdef const Box *box = v.box
+    cdef Py_ssize_t block, i, size
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        i = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        partial[MIN] = min(partial[MIN], box.simd.subspace_limit(
+            size, 1 / v.B.theta, v.t_fixed, v.t, box.x + i, box.g + i, box.lower + i,
+            box.upper + i, combine_block(v, i, size, scratch)))
+
+
+cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
+    cdef double *total = v.box.team.total
+    run_chunks(v.box.team, step_chunk, v, v.box.n, 2 * v.B.k + 6, 2, total)
+    sub.limit, sub.slope, sub.squared = total[MIN], total[SUMS], total[SUMS + 1]
+
+
+cdef void subspace_step(Subspace *sub, Compact *B, Box *box,
+                        const CauchyPoint *cauchy) noexcept nogil:
+    """Set d, the step from x to the subspace minimiser, from e and x_cauchy.
+
+    The minimiser is projected on the box. Should the projected step not go down (Morales and
+    Nocedal, 2011), it is replaced by the longest feasible part of the way from x_cauchy to the
+    minimiser, as in the algorithm of 1995.
+    """
+    cdef StepContext v
+    v.sub, v.B, v.box = sub, B, box
+    v.t, v.t_fixed, v.alpha = cauchy.t, cauchy.t_fixed, PROJECT
+    take_step(sub, &v)
+    if box.bounded and not sub.slope < 0 and B.k > 0:
+        run_chunks(box.team, limit_chunk, &v, box.n, 2 * B.k + 6, 0, box.team.total)
+        v.alpha = box.team.total[MIN]
+        take_step(sub, &v)
