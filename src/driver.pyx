@@ -79,7 +79,6 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
     """
     cdef SolverState *s = &solver.s
-    cdef bint alone = redefine is None and on_iterate is None and not s.options.check
     cdef bint new
     cdef double f = 0
     if s.phase == START:
@@ -93,8 +92,8 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
             return
         if on_start is not None:
             on_start()
-    if redefine is not None and s.phase == ITERATE:
-        redefine()
+        if redefine is not None:
+            redefine()
     solver_test(s)
     x = g = None
     while s.phase != DONE:
@@ -119,8 +118,6 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         solver_test(s)
         if on_iterate is not None and on_iterate():
             solver._stop()
-    if not alone:
-        solver._check()
 
 
 cdef void point(BaseSolver solver, double *out) noexcept:

@@ -53,9 +53,6 @@ cdef extern from "kernels_simd.h" nogil:
                                 const double *x, const double *g, const double *l,
                                 const double *u, double *t, Py_ssize_t *row) noexcept nogil
 
-    const Kernels *lbfgsb_kernels()
-    const Kernels *const *lbfgsb_kernels_supported()
-
 
 cdef enum:
     # What a chunk reports: one maximum, one minimum, then sums.
@@ -79,6 +76,7 @@ ctypedef struct Team:
 ctypedef void (*ChunkTask)(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                            double *scratch) noexcept nogil
 
+cdef const Kernels *kernels_in_use() noexcept nogil
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil
 cdef void team_place(Team *team, Py_ssize_t rows, char **cursor) noexcept nogil
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,

@@ -36,12 +36,21 @@ cdef extern from *:
     const char *LBFGSB_COMPILER
     int omp_get_num_procs() nogil
 
+cdef extern from "kernels_simd.h" nogil:
+    const Kernels *lbfgsb_kernels()
+    const Kernels *const *lbfgsb_kernels_supported()
+
 # Fewer elements than this a thread are not worth waking it for.
 cdef enum:
     WORTH_A_THREAD = 1 << 16
 
 # The process that started the OpenMP pool; 0 while there is none.
 cdef int pool_owner = 0
+
+
+cdef const Kernels *kernels_in_use() noexcept nogil:
+    """The kernels for this processor, or those that LBFGSB_CPU names."""
+    return lbfgsb_kernels()
 
 
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil:

@@ -27,7 +27,7 @@ from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pairs, compact_take_candidate)
 from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve, dot,
-                                   lbfgsb_kernels, run_chunks, team_place)
+                                   kernels_in_use, run_chunks, team_place)
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT,
                                        LineSearchVerdict, line_search_give_up,
                                        line_search_start, line_search_tell)
@@ -81,7 +81,7 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
     """
     cdef Py_ssize_t m = s.options.maxcor, ld = 2 * m + 2, pairs = m * (2 * m + 1)
     cdef char *cursor = NULL
-    s.team.simd = s.B.simd = s.box.simd = lbfgsb_kernels()
+    s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.team = s.box.team = &s.team
     s.B.n = s.box.n = n
     s.B.m = m
@@ -579,6 +579,21 @@ cdef class BaseSolver:
         return self.s.phase
 
     @property
+    def _maxcor(self):
+        return self.s.B.m
+
+    @property
+    def _bounds(self):
+        """The lower and upper bounds, or None and None."""
+        if not self.s.box.bounded:
+            return None, None
+        return self.vector(self.s.box.lower), self.vector(self.s.box.upper)
+
+    @property
+    def _f_old(self):
+        return self.s.f_old
+
+    @property
     def _reason(self):
         return self.s.reason
 
@@ -681,11 +696,13 @@ cdef class BaseSolver:
         self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
         self.s.phase = ITERATE
 
-    def _give_pairs(self, const double[:, ::1] S, const double[:, ::1] Y):
-        """Hold pairs (k, n) before the first evaluation."""
+    def _give_pairs(self, const double[:, ::1] S, const double[:, ::1] Y, Py_ssize_t nit,
+                    Py_ssize_t nfev, Py_ssize_t njev):
+        """Hold pairs (k, n) and go on from these counts; f and g at x0 are still wanted."""
         if S.shape[0] > 0:
             with nogil:
                 compact_set_pairs(&self.s.B, S.shape[0], &S[0, 0], &Y[0, 0])
+        self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
 
     cdef object _square(self, const double *gram):
         cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld

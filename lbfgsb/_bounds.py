@@ -1,0 +1,287 @@
+"""The start and the box: what the user passed, as arrays the core can read.
+
+The problem is to minimise f(x) subject to l ≤ x ≤ u. This module turns ``x0`` into one
+contiguous float64 vector and ``bounds``, in any form that SciPy's users know, into l and u.
+Everything that could be wrong with them is found here, before f is evaluated for the first time.
+
+It also holds the optimality measure of the box-constrained problem, the infinity norm of the
+projected gradient P(x − g) − x (Byrd, Lu, Nocedal, Zhu 1995, eq. 6.1).
+"""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import Bounds
+
+Vector: TypeAlias = NDArray[np.float64]
+
+_REAL_KINDS = frozenset("fiub")
+_INF = float("inf")
+
+
+def as_start(x0: ArrayLike) -> Vector:
+    """Return the starting point as a fresh vector.
+
+    Parameters
+    ----------
+    x0 : array_like, shape (n,)
+        Real numbers of any dtype. A scalar is a problem with n = 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        C-contiguous; always a copy.
+
+    Raises
+    ------
+    TypeError
+        If `x0` is complex or is not made of numbers.
+    ValueError
+        If `x0` is empty, has more than one dimension, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> as_start([1, 2, 3])
+    array([1., 2., 3.])
+    >>> as_start(0.5)
+    array([0.5])
+    """
+    a = _as_array("x0", x0, "a vector of real numbers")
+    if a.size == 0:
+        raise ValueError(f"x0 cannot be an empty vector! It has shape {a.shape}.")
+    if a.ndim > 1:
+        raise ValueError(
+            f"x0 must be a vector of shape (n,); it has shape {a.shape}. "
+            "Flatten it, and reshape x inside fun."
+        )
+    kind = a.dtype.kind
+    if kind == "c":
+        raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
+    if kind not in _REAL_KINDS:
+        raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
+    x = _to_float64(a).reshape(-1)
+    is_finite = np.isfinite(x)
+    if not np.logical_and.reduce(is_finite):
+        bad = np.flatnonzero(~is_finite)
+        raise ValueError(
+            f"x0 must be finite; {bad.size} of its {x.size} values are NaN or infinite, "
+            f"the first is x0[{bad[0]}] = {x[bad[0]]}."
+        )
+    return x
+
+
+def as_bounds(bounds: Any, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
+    """Return the lower and upper bounds as fresh vectors.
+
+    Parameters
+    ----------
+    bounds : scipy.optimize.Bounds, sequence of (min, max), ndarray of shape (n, 2), or None
+        In a `Bounds`, scalars hold for every variable and ``keep_feasible`` is of no account,
+        since every point is feasible. In pairs, ``None`` and ±inf mean that there is no bound.
+    n : int
+        The number of variables.
+
+    Returns
+    -------
+    lower, upper : ndarray of float64, shape (n,), or None
+        Contiguous copies; both None if no bound is finite, so that bounds which cannot bind
+        cost nothing later.
+
+    Raises
+    ------
+    TypeError
+        If `bounds` is not made of real numbers and None.
+    ValueError
+        If `bounds` is not n pairs, if a bound is NaN, if a lower bound exceeds its upper bound,
+        or if a lower bound is +inf or an upper bound −inf.
+
+    Examples
+    --------
+    >>> lower, upper = as_bounds([(0, None), (None, 5)], 2)
+    >>> lower, upper
+    (array([  0., -inf]), array([inf,  5.]))
+    >>> as_bounds([(None, None), (-np.inf, np.inf)], 2)
+    (None, None)
+    """
+    if bounds is None:
+        return None, None
+    if isinstance(bounds, Bounds):
+        lower = _broadcast("lb", bounds.lb, n, -_INF)
+        upper = _broadcast("ub", bounds.ub, n, _INF)
+    else:
+        lower, upper = _split_pairs(bounds, n)
+
+    # These three reductions are all that valid bounds pay. NaN fails each comparison, and once
+    # l ≤ u is known everywhere, l = +inf and u = −inf show in the extremes.
+    largest_lower = np.maximum.reduce(lower)
+    smallest_upper = np.minimum.reduce(upper)
+    if not (
+        largest_lower < _INF and smallest_upper > -_INF and np.logical_and.reduce(lower <= upper)
+    ):
+        raise ValueError(_what_is_wrong(lower, upper))
+    if largest_lower == -_INF and smallest_upper == _INF:
+        return None, None
+    return lower, upper
+
+
+def get_grad_projection_inf_norm(
+    x: ArrayLike,
+    grad: ArrayLike,
+    lbounds: ArrayLike | None,
+    ubounds: ArrayLike | None,
+) -> float:
+    """Return the infinity norm of the projected gradient.
+
+    It is ``max |x − clip(x − grad, lbounds, ubounds)|``: zero exactly where no feasible
+    direction descends, and the quantity that ``gtol`` is compared with.
+
+    Parameters
+    ----------
+    x, grad : array_like, shape (n,)
+        A feasible point and the gradient there.
+    lbounds, ubounds : array_like, shape (n,), or float or None
+        The bounds; None where there are none.
+
+    Returns
+    -------
+    float
+        The norm; 0.0 for n = 0, NaN if `x` or `grad` holds NaN.
+
+    Examples
+    --------
+    At x = (0, 1) in the unit box both components of the gradient push out of the box:
+
+    >>> get_grad_projection_inf_norm([0.0, 1.0], [3.0, -2.0], 0.0, 1.0)
+    0.0
+    >>> get_grad_projection_inf_norm([0.0, 1.0], [3.0, -2.0], None, None)
+    3.0
+    """
+    point = np.asarray(x, dtype=np.float64)
+    moved = point - np.asarray(grad, dtype=np.float64)
+    if lbounds is not None:
+        moved = np.maximum(moved, lbounds)
+    if ubounds is not None:
+        moved = np.minimum(moved, ubounds)
+    if moved.size == 0:
+        return 0.0
+    return float(np.max(np.abs(point - moved)))
+
+
+def _describe(value: object) -> str:
+    """Say what came, in a form short enough for an error message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of dtype {value.dtype} and shape {value.shape}"
+    return f"{type(value).__name__} {reprlib.repr(value)}"
+
+
+def _as_array(name: str, value: Any, expected: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be {expected}; got {_describe(value)}, which NumPy cannot make an array."
+        ) from error
+
+
+def _to_float64(a: NDArray[Any]) -> Vector:
+    """Return a contiguous float64 copy of a numeric array."""
+    if a.dtype.itemsize <= 8:
+        return np.array(a, dtype=np.float64, order="C")
+    # A long double beyond float64's range becomes inf: for the checks to judge, not to warn of.
+    with np.errstate(over="ignore"):
+        return np.array(a, dtype=np.float64, order="C")
+
+
+def _as_reals(name: str, a: NDArray[Any], no_bound: float | tuple[float, float]) -> Vector:
+    """Return `a` as a fresh float64 array, `no_bound` in the places of None.
+
+    NumPy's own conversion turns None into NaN; here a NaN stays an error of the user's, so
+    the Nones are looked up first and everything else is converted without them.
+    """
+    kind = a.dtype.kind
+    if kind in _REAL_KINDS:
+        return _to_float64(a)
+    if kind == "O":
+        none: Any = None  # NumPy's stubs don't know that an object array compares with it.
+        given = np.not_equal(a, none)
+        # Converted afresh from a list, the numbers show their common type: text and complex
+        # numbers don't pass for floats as they would in astype.
+        numbers = np.asarray(a[given].tolist())
+        if numbers.size == 0 or numbers.dtype.kind in "fiubO":
+            out = np.empty(a.shape)
+            out[...] = no_bound
+            try:
+                out[given] = numbers
+            except (TypeError, ValueError, OverflowError) as error:
+                raise TypeError(
+                    f"{name} must be made of real numbers and None: {error}."
+                ) from error
+            return out
+        kind = numbers.dtype.kind
+    what = "complex numbers" if kind == "c" else f"values of dtype {a.dtype}"
+    raise TypeError(f"{name} must be made of real numbers and None; it holds {what}.")
+
+
+def _broadcast(side: str, value: Any, n: int, no_bound: float) -> Vector:
+    """Return one side of a `Bounds` as a fresh (n,) vector."""
+    name = f"bounds.{side}"
+    a = _as_reals(name, _as_array(name, value, "an array of real numbers"), no_bound)
+    if a.shape == (n,):
+        return a
+    if a.size == 1:
+        return np.full(n, a.item())
+    raise ValueError(
+        f"{name} must be a scalar or have the length of x0; "
+        f"its shape is {a.shape} and x0 has {n} element{'s' if n != 1 else ''}."
+    )
+
+
+def _split_pairs(bounds: Any, n: int) -> tuple[Vector, Vector]:
+    """Return the two columns of n pairs as fresh vectors."""
+    a = _as_array("bounds", bounds, f"a pair (min, max) for each of the {n} elements of x0")
+    if a.shape != (n, 2):
+        raise ValueError(_what_is_wrong_with_shape(bounds, a, n))
+    if a.dtype.kind != "f":
+        a = _as_reals("bounds", a, (-_INF, _INF))
+    return _to_float64(a[:, 0]), _to_float64(a[:, 1])
+
+
+def _what_is_wrong_with_shape(bounds: Any, a: NDArray[Any], n: int) -> str:
+    if a.ndim == 2 and a.shape[1] == 2:
+        return (
+            "The length of bounds must be that of x0: "
+            f"bounds has {a.shape[0]} (min, max) pairs, x0 has {n} elements."
+        )
+    expected = f"bounds must be a pair (min, max) for each element of x0, ({n}, 2) in all"
+    if a.ndim == 0:
+        return f"{expected}, or scipy.optimize.Bounds; got {_describe(bounds)}."
+    hint = ""
+    if a.shape == (2, n):
+        hint = " For separate lower and upper bounds use scipy.optimize.Bounds(lower, upper)."
+    return f"{expected}; its shape is {a.shape}.{hint}"
+
+
+def _what_is_wrong(lower: Vector, upper: Vector) -> str:
+    """Word the error for bounds known to be invalid."""
+    n = lower.size
+    for mask, said in (
+        (
+            np.isnan(lower) | np.isnan(upper),
+            "A bound must not be NaN (no bound is None or infinite).",
+        ),
+        (lower > upper, "One of the lower bounds is greater than an upper bound."),
+        (lower == _INF, "A lower bound must not be +inf (no bound is None or -inf)."),
+        (upper == -_INF, "An upper bound must not be -inf (no bound is None or inf)."),
+    ):
+        where = np.flatnonzero(mask)
+        if where.size:
+            i = where[0]
+            return (
+                f"{said} That is so in {where.size} of the {n} pairs in bounds, "
+                f"the first at index {i}: ({lower[i]}, {upper[i]})."
+            )
+    raise AssertionError("the bounds are valid")

@@ -1,0 +1,402 @@
+"""`minimize_lbfgsb`: checks what came, lets the core work, words the result."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeResult
+
+from lbfgsb._bounds import as_bounds, as_start
+from lbfgsb._core.driver import Objective, run
+from lbfgsb._core.solver import BaseSolver
+from lbfgsb._gradient import FiniteDifference, make_gradient
+from lbfgsb._redefine import Redefinition, UpdateFunDef
+from lbfgsb._report import Report
+from lbfgsb._result import Memory, State, make_result, memory_of
+from lbfgsb._solver import as_options
+
+Vector = NDArray[np.float64]
+
+
+def minimize_lbfgsb(
+    *,
+    x0: ArrayLike,
+    fun: Callable[..., Any],
+    jac: Any = None,
+    update_fun_def: UpdateFunDef | None = None,
+    bounds: Any = None,
+    checkpoint: OptimizeResult | None = None,
+    maxcor: int = 10,
+    ftarget: float | Callable[[], float] | None = None,
+    ftol: float = 1e-5,
+    gtol: float | Callable[[], float] = 1e-5,
+    maxiter: int = 50,
+    eps: ArrayLike = 1e-8,
+    maxfun: int = 15000,
+    callback: Callable[..., Any] | Iterable[Callable[..., Any]] | None = None,
+    maxls: int = 20,
+    finite_diff_rel_step: ArrayLike | None = None,
+    max_steplength: float = 1e8,
+    ftol_linesearch: float = 1e-3,
+    gtol_linesearch: float = 0.9,
+    xtol_linesearch: float = 0.1,
+    eps_SY: float = 2.2e-16,
+    iprint: int = -1,
+    logger: logging.Logger | None = None,
+    is_check_factorizations: bool = False,
+    is_use_numba_jit: bool | None = None,
+    workers: Any = None,
+    threads: int = 1,
+) -> OptimizeResult:
+    r"""Minimise f(x) subject to l ≤ x ≤ u with the L-BFGS-B algorithm.
+
+    Every point at which `fun` is evaluated satisfies the bounds to the last bit.
+
+    Parameters
+    ----------
+    x0 : array_like, shape (n,)
+        The start; clipped into the bounds before the first evaluation.
+    fun : callable
+        The objective: ``fun(x) -> float``, or ``fun(x) -> (float, ndarray)`` if `jac` is True.
+        x is an array of float64, shape (n,), that is never written again while you hold it.
+        A value or gradient that is not finite means that the step was too long, and a shorter one
+        is tried. ``StopIteration`` ends the run with status 3 at the last accepted iterate.
+    jac : callable, bool, {'2-point', '3-point', 'cs'}, or None
+        The gradient: ``jac(x) -> ndarray``, shape (n,) or (n, 1); or True: `fun` returns it too.
+        A name asks for differences with the relative step `finite_diff_rel_step`; None and False
+        for forward differences with the absolute step `eps`. Differences stay in the bounds.
+    update_fun_def : callable, optional
+        Redefines the objective on the fly, say with another regularisation weight:
+        ``update_fun_def(x, f0, f0_old, grad, x_deque, grad_deque) -> (f0, f0_old, grad,
+        grad_deque)``, called once before the first iteration and after each accepted step, before
+        it is tested. The deques hold the iterates stored before x and their gradients, oldest
+        first. The pairs are made again from the gradients it returns.
+    bounds : scipy.optimize.Bounds, sequence of (min, max), or ndarray of shape (n, 2), optional
+        None and ±inf mean no bound; equal bounds fix a variable.
+    checkpoint : OptimizeResult, optional
+        An earlier result, for the same `fun` and bounds: the run goes on from it, to the last
+        bit as if it had never stopped, or with the other options given now. `x0` must be
+        ``checkpoint.x``. The counts go on too, and the limits are for the whole. Of a result of
+        another solver the pairs in ``hess_inv`` are used: a warm start.
+    maxcor : int, default 10
+        The number of pairs kept, at least 1.
+    ftarget : float or callable, optional
+        Stop when f ≤ `ftarget`. A callable without arguments is called once after the first f and
+        gradient.
+    ftol : float, default 1e-5
+        Stop when :math:`(f_k - f_{k+1}) / \max(|f_k|, |f_{k+1}|, 1) \le` `ftol`. 0 stops only
+        when f did not change.
+    gtol : float or callable, default 1e-5
+        Stop when the inf-norm of the projected gradient is at most `gtol`. A callable as for
+        `ftarget`.
+    maxiter : int, default 50
+        Most accepted iterates.
+    eps : float or array_like, default 1e-8
+        Absolute step of the differences for `jac` None.
+    maxfun : int, default 15000
+        Most evaluations of f, tested at the end of an iteration and in the line search, which
+        pauses and can be resumed. Numerical gradients may pass the limit by one gradient; the
+        first evaluation is always made.
+    callback : callable or iterable of callables, optional
+        Called once for each accepted iterate, the last included, as ``callback(xk, state)``,
+        ``callback(*, intermediate_result)`` (exactly so named) or ``callback(xk)``, told apart by
+        the signature. A true return value or ``StopIteration`` ends the run with status 3. The
+        state is an `OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message, success,
+        hess_inv, projected_gradient, steplength and active_bounds.
+    maxls : int, default 20
+        Most evaluations of a line search.
+    finite_diff_rel_step : float or array_like, optional
+        Relative step of the differences.
+    max_steplength : float, default 1e8
+        The longest step, in multiples of the search direction.
+    ftol_linesearch, gtol_linesearch : float, default 1e-3 and 0.9
+        c₁ and c₂ of the strong Wolfe conditions, 0 < c₁ < c₂ < 1.
+    xtol_linesearch : float, default 0.1
+        The line search takes its best step once the minimiser lies in an interval of this width,
+        relative to its end.
+    eps_SY : float, default 2.2e-16
+        A pair is stored if sᵀy > `eps_SY` · yᵀy.
+    iprint : int, default -1
+        What goes to `logger`: < 0 nothing; 0 a summary; 0 < iprint < 99 a row every `iprint`
+        iterations too; ≥ 99 the details of every iteration.
+    logger : logging.Logger, optional
+        Receives that at level INFO. Nothing is ever printed.
+    is_check_factorizations : bool, default False
+        Compare every factorisation with its matrix and raise `ArithmeticError` if it is off.
+    is_use_numba_jit : object, optional
+        Of no effect: the core is compiled. Anything but None gives a `DeprecationWarning`.
+    workers : int or map-like callable, optional
+        Evaluates differences in parallel, as in SciPy ≥ 1.16.
+    threads : int, default 1
+        Threads for the solver's own work on large n. The result does not depend on it.
+
+    Returns
+    -------
+    OptimizeResult
+        With
+
+        - x, fun, jac: the last accepted iterate, f and the gradient there, as they were
+          evaluated;
+        - nfev, njev, nit: calls of f and of the gradient, accepted iterates;
+        - status, success, message: 0 converged (True), 1 a limit was reached (False), 2 abnormal
+          (False), 3 stopped by the callback or the objective (True);
+        - hess_inv: `scipy.optimize.LbfgsInvHessProduct`, at most `maxcor` pairs, oldest first;
+        - projected_gradient: its inf-norm at x.
+
+        It can be pickled, copied, and given as `checkpoint`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad input, with the name of the argument; nothing has been evaluated then. An exception
+        in `fun`, `jac` or `callback` comes out as it is.
+
+    See Also
+    --------
+    Solver : the same algorithm, for those who call the objective themselves.
+
+    References
+    ----------
+    .. [1] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, A limited memory algorithm for bound
+       constrained optimization, SIAM J. Scientific Computing 16 (1995), 1190-1208.
+    .. [2] C. Zhu, R. H. Byrd, P. Lu and J. Nocedal, Algorithm 778: L-BFGS-B, ACM Transactions on
+       Mathematical Software 23 (1997), 550-560.
+    .. [3] J. L. Morales and J. Nocedal, Remark on "Algorithm 778", ACM Transactions on
+       Mathematical Software 38 (2011), article 7.
+    .. [4] J. J. Moré and D. J. Thuente, Line search algorithms with guaranteed sufficient
+       decrease, ACM Transactions on Mathematical Software 20 (1994), 286-307.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lbfgsb import minimize_lbfgsb
+    >>> def rosenbrock(x):
+    ...     r = x[1] - x[0] ** 2
+    ...     return (100 * r * r + (1 - x[0]) ** 2,
+    ...             np.array([-400 * r * x[0] - 2 * (1 - x[0]), 200 * r]))
+    >>> res = minimize_lbfgsb(x0=[-1.2, 1.0], fun=rosenbrock, jac=True,
+    ...                       bounds=[(None, 0.5), (None, None)], ftol=1e-12)
+    >>> res.message
+    'CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL'
+    >>> res.x.round(4)
+    array([0.5 , 0.25])
+
+    Go on from a run that was stopped by a limit:
+
+    >>> part = minimize_lbfgsb(x0=[-1.2, 1.0], fun=rosenbrock, jac=True, maxiter=10)
+    >>> part.nit, part.success
+    (10, False)
+    >>> whole = minimize_lbfgsb(x0=part.x, fun=rosenbrock, jac=True, checkpoint=part)
+    >>> whole.success
+    True
+    """
+    start = as_start(x0)
+    lower, upper = as_bounds(bounds, start.size)
+    options = as_options(
+        maxcor=maxcor,
+        ftarget=None if callable(ftarget) else ftarget,
+        ftol=ftol,
+        gtol=0.0 if callable(gtol) else gtol,
+        maxiter=maxiter,
+        maxfun=maxfun,
+        maxls=maxls,
+        max_steplength=max_steplength,
+        ftol_linesearch=ftol_linesearch,
+        gtol_linesearch=gtol_linesearch,
+        xtol_linesearch=xtol_linesearch,
+        eps_SY=eps_SY,
+        is_check_factorizations=is_check_factorizations,
+        threads=threads,
+    )
+    gradient = make_gradient(
+        fun,
+        jac,
+        eps=eps,
+        finite_diff_rel_step=finite_diff_rel_step,
+        workers=workers,
+        lower=lower,
+        upper=upper,
+        n=start.size,
+    )
+    if update_fun_def is not None and not callable(update_fun_def):
+        raise TypeError(f"update_fun_def must be callable; got {update_fun_def!r}")
+    if is_use_numba_jit is not None:
+        warnings.warn(
+            "is_use_numba_jit has no effect: the core of lbfgsb 2 is compiled",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    calls = None if callback is None else _as_callbacks(callback)
+    with ExitStack() as stack:
+        numerical = isinstance(gradient, FiniteDifference)
+        if numerical:
+            stack.enter_context(gradient)
+        solver = BaseSolver(start, lower, upper, **options)
+        extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
+        redefine = None
+        if update_fun_def is not None:
+            redefine = Redefinition(
+                solver, update_fun_def, maxcor, options["eps_SY"], logger, extra.get("iterates")
+            )
+        report = None
+        if logger is not None and iprint >= 0:
+            report = Report(solver, logger, iprint)
+
+        def on_start() -> None:
+            if callable(ftarget) or callable(gtol):
+                solver._set_tolerances(
+                    float(ftarget()) if callable(ftarget) else options["ftarget"],
+                    float(gtol()) if callable(gtol) else options["gtol"],
+                )
+            if report is not None:
+                report.start()
+
+        if solver._phase != _START:
+            on_start()
+            if redefine is not None and "iterates" not in extra:
+                redefine()
+        on_iterate = None
+        if calls is not None or report is not None:
+            on_iterate = _make_on_iterate(solver, calls or [], report)
+        run(solver, Objective(fun, gradient, numerical), on_start, redefine, on_iterate)
+        if report is not None:
+            report.end()
+    memory = Memory(solver)
+    if redefine is not None:
+        memory.extra["iterates"] = redefine.iterates()
+    return make_result(solver, memory)
+
+
+_START = 0
+
+
+def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> dict[str, Any]:
+    """Bring a new solver to the state of a checkpoint; returns what else that carries."""
+    S, Y = _pairs_of(checkpoint, solver.n)
+    if not np.array_equal(start, checkpoint.x):
+        raise ValueError(
+            "When 'checkpoint' is provided (L-BFGS-B restart), x0 and checkpoint.x should be "
+            "equal!"
+        )
+    memory = memory_of(checkpoint)
+    if memory is not None:
+        snapshot = memory.snapshot()
+        if _is_intact(snapshot, checkpoint, solver):
+            solver._restore(snapshot)
+            solver._reopen()
+            return snapshot
+    curved = np.einsum("ij,ij->i", S, Y) > 2.2e-16 * np.einsum("ij,ij->i", Y, Y)
+    S, Y = S[curved], Y[curved]
+    maxcor = solver._maxcor
+    S, Y = np.ascontiguousarray(S[-maxcor:]), np.ascontiguousarray(Y[-maxcor:])
+    g = np.asarray(checkpoint.jac, dtype=np.float64).reshape(-1)
+    known = math.isfinite(checkpoint.fun) and bool(np.isfinite(g).all())
+    counts = (int(checkpoint.get(name, 0)) for name in ("nit", "nfev", "njev"))
+    if known and np.array_equal(solver.x, start):
+        solver._warm_start(float(checkpoint.fun), np.ascontiguousarray(g), S, Y, *counts)
+    else:    # clipped into other bounds, or without a gradient: f and g are wanted first
+        solver._give_pairs(S, Y, *counts)
+    return {}
+
+
+def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:
+    hess_inv = checkpoint.get("hess_inv")
+    if hess_inv is None:
+        return np.empty((0, n)), np.empty((0, n))
+    if hess_inv.shape[0] != n:
+        raise ValueError(
+            f"The size of correction vector ({hess_inv.shape[0]}) does not match the size of x "
+            f"({n})!"
+        )
+    return (
+        np.asarray(hess_inv.sk, dtype=np.float64),
+        np.asarray(hess_inv.yk, dtype=np.float64),
+    )
+
+
+def _is_intact(snapshot: dict[str, Any], checkpoint: OptimizeResult, solver: BaseSolver) -> bool:
+    """Does the checkpoint say what its snapshot does, for the bounds of this run?"""
+    lower, upper = solver._bounds
+    return (
+        snapshot["version"] == 1
+        and np.array_equal(snapshot["x"], checkpoint.x)
+        and np.array_equal(snapshot["g"], checkpoint.jac)
+        and snapshot["numbers"][0] == checkpoint.fun
+        and _same(snapshot["lower"], lower)
+        and _same(snapshot["upper"], upper)
+    )
+
+
+def _same(a: Vector | None, b: Vector | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b)
+
+
+def _make_on_iterate(
+    solver: BaseSolver, calls: list[Callable[[State], Any]], report: Report | None
+) -> Callable[[], bool]:
+    def on_iterate() -> bool:
+        stop = False
+        for call in calls:
+            state = State(solver)
+            try:
+                stop = bool(call(state)) or stop
+            except StopIteration:
+                stop = True
+            # Whoever has kept the state keeps this iterate's.
+            held = weakref.ref(state)
+            del state
+            kept = held()
+            if kept is not None:
+                kept.settle()
+        if report is not None:
+            report.iterate()
+        return stop
+
+    return on_iterate
+
+
+def _as_callbacks(callback: Any) -> list[Callable[[State], Any]]:
+    if callable(callback):
+        return [_as_call(callback)]
+    try:
+        callbacks = list(callback)
+    except TypeError:
+        raise TypeError(
+            f"callback must be callable or an iterable of callables; got {callback!r}"
+        ) from None
+    for one in callbacks:
+        if not callable(one):
+            raise TypeError(f"callback must be an iterable of callables; it has {one!r}")
+    return [_as_call(one) for one in callbacks]
+
+
+def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
+    """Return a function of the state that calls `callback` as its signature asks."""
+    try:
+        parameters = inspect.signature(callback).parameters
+    except (TypeError, ValueError):    # some builtins have none
+        return lambda state: callback(state.x)
+    if set(parameters) == {"intermediate_result"}:
+        return lambda state: callback(intermediate_result=state)
+    positional = 0
+    for p in parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            positional = 2
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and (
+            p.default is p.empty or p.name == "state"
+        ):
+            positional += 1
+    if positional >= 2:
+        return lambda state: callback(state.x, state)
+    return lambda state: callback(state.x)

@@ -1,0 +1,254 @@
+"""What a run gives back: the result, its words, and what it needs to go on later.
+
+The inverse Hessian approximation is SciPy's `LbfgsInvHessProduct`, unpacked from the solver when
+it is first looked at: at n = 10⁷ the pairs are 1.6 GB, and most users never ask for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
+from scipy.sparse.linalg import LinearOperator
+
+from lbfgsb._core.solver import BaseSolver
+
+Vector = NDArray[np.float64]
+
+# The core's reasons (src/solver.pxd), in its order: status, success, message.
+RUNNING = 0
+_ENDS: tuple[tuple[int, bool, str], ...] = (
+    (-1, False, "RUNNING"),
+    (0, True, "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL"),
+    (0, True, "CONVERGENCE: F_<=_TARGET"),
+    (0, True, "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL"),
+    (1, False, "STOP: TOTAL NO. of ITERATIONS REACHED LIMIT"),
+    (1, False, "STOP: TOTAL NO. of f AND g EVALUATIONS EXCEEDS LIMIT"),
+    (2, False, "ABNORMAL_TERMINATION_IN_LNSRCH"),
+    (2, False, "ABNORMAL: NOT FINITE AT X0"),
+    (3, True, "STOP: USER CALLBACK"),
+)
+_NOT_FINITE = 7
+
+
+def ending(solver: BaseSolver) -> tuple[int, bool, str]:
+    """Return status, success and message of a run as it stands."""
+    status, success, message = _ENDS[solver._reason]
+    if solver._reason == _NOT_FINITE:
+        if not math.isfinite(solver.fun):
+            return status, success, f"{message}: fun(x0) is {solver.fun}, which is not finite"
+        bad = np.flatnonzero(~np.isfinite(solver.jac))
+        message += f": {bad.size} components of the gradient at x0 are not finite, first {bad[0]}"
+    return status, success, message
+
+
+class Memory:
+    """All that a run needs to go on to the same bits, kept as it is until it is wanted.
+
+    Parameters
+    ----------
+    solver : BaseSolver, optional
+        A solver that has ended and that nobody else holds.
+    snapshot : dict, optional
+        What ``solver._snapshot()`` returns; instead of `solver`.
+    """
+
+    def __init__(
+        self, solver: BaseSolver | None = None, snapshot: dict[str, Any] | None = None
+    ) -> None:
+        self._solver = solver
+        self._snapshot = snapshot
+        self.extra: dict[str, Any] = {}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the snapshot, in arrays of its own."""
+        if self._snapshot is None:
+            assert self._solver is not None
+            self._snapshot = {**self._solver._snapshot(), **self.extra}
+            self._solver = None
+        return self._snapshot
+
+    def pairs(self) -> tuple[Vector, Vector]:
+        """Return S and Y, each (k, n), oldest first."""
+        if self._snapshot is not None:
+            return self._snapshot["S"], self._snapshot["Y"]
+        assert self._solver is not None
+        return self._solver._pairs()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memory, (None, self.snapshot())
+
+
+class LazyLbfgsInvHessProduct(LbfgsInvHessProduct):
+    """`LbfgsInvHessProduct` whose pairs are unpacked when they are first looked at."""
+
+    def __init__(self, memory: Memory, n: int, k: int) -> None:
+        LinearOperator.__init__(self, dtype=np.float64, shape=(n, n))
+        self.n_corrs = k
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Vector:
+        if name not in ("sk", "yk", "rho"):
+            raise AttributeError(name)
+        self.sk, self.yk = self._memory.pairs()
+        self.rho = 1 / np.einsum("ij,ij->i", self.sk, self.yk)
+        return self.__dict__[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LbfgsInvHessProduct, (self.sk, self.yk)
+
+
+class Result(OptimizeResult):
+    """An `OptimizeResult` that a later run can go on from; what it needs is not an item."""
+
+
+def make_result(solver: BaseSolver, memory: Memory) -> Result:
+    """Return the result of a run as it stands."""
+    status, success, message = ending(solver)
+    result = Result(
+        x=solver.x,
+        fun=solver.fun,
+        jac=solver.jac,
+        nfev=solver.nfev,
+        njev=solver.njev,
+        nit=solver.nit,
+        status=status,
+        message=message,
+        success=success,
+        hess_inv=LazyLbfgsInvHessProduct(memory, solver.n, solver._details["pairs"]),
+        projected_gradient=solver.projected_gradient,
+    )
+    vars(result)["_memory"] = memory
+    return result
+
+
+def memory_of(result: object) -> Memory | None:
+    """Return what a result of ours carries, None for anybody else's."""
+    return getattr(result, "__dict__", {}).get("_memory")
+
+
+class State(OptimizeResult):
+    """The run as a callback sees it: each field is made when it is first looked at.
+
+    A callback that keeps the state finds in it, for good, the iterate it was called for:
+    `settle` makes the fields that are still missing before the run moves on.
+    """
+
+    def __init__(self, solver: BaseSolver) -> None:
+        super().__init__()
+        vars(self)["_solver"] = solver
+
+    _FIELDS: dict[str, Callable[[BaseSolver], Any]] = {
+        "message": lambda s: ending(s)[2],
+        "success": lambda s: ending(s)[1],
+        "status": lambda s: ending(s)[0],
+        "fun": lambda s: s.fun,
+        "x": lambda s: s.x,
+        "nit": lambda s: s.nit,
+        "jac": lambda s: s.jac,
+        "nfev": lambda s: s.nfev,
+        "njev": lambda s: s.njev,
+        "hess_inv": lambda s: LbfgsInvHessProduct(*s._pairs()),
+        "projected_gradient": lambda s: s.projected_gradient,
+        "steplength": lambda s: s.steplength,
+        "active_bounds": lambda s: s.active_bounds,
+    }
+
+    def __missing__(self, name: str) -> Any:
+        solver = vars(self).get("_solver")
+        if solver is None or name not in self._FIELDS:
+            raise KeyError(name)
+        value = self[name] = self._FIELDS[name](solver)
+        return value
+
+    def settle(self) -> None:
+        """Make every field and let go of the solver."""
+        for name in self._FIELDS:
+            self[name]
+        vars(self)["_solver"] = None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._FIELDS or super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def keys(self) -> Any:
+        self._make_all()
+        return super().keys()
+
+    def values(self) -> Any:
+        self._make_all()
+        return super().values()
+
+    def items(self) -> Any:
+        self._make_all()
+        return super().items()
+
+    def _make_all(self) -> None:
+        if vars(self).get("_solver") is not None:
+            for name in self._FIELDS:
+                self[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OptimizeResult, (dict(self.items()),)
+
+
+@dataclass
+class InternalState:
+    """The state of a run that lbfgsb 1.1 exported; kept for those who build results with it."""
+
+    nit: int = 0
+    status: str = "IDLE."
+    task_str: str = "START"
+    is_success: bool = False
+    warnflag: int = 2
+
+
+def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
+    """Return the diagonal of the limited-memory inverse Hessian approximation.
+
+    Parameters
+    ----------
+    hess_inv : scipy.optimize.LbfgsInvHessProduct
+        With k pairs of n elements.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Notes
+    -----
+    The diagonal follows the BFGS updates of the inverse, from H = I on:
+
+    .. math:: H \\leftarrow H - ρ (s\\,(Hy)^T + (Hy)\\,s^T) + (ρ + ρ^2\\,y^T H y)\\,s s^T
+
+    For the newest pair, H y costs one product with the pairs before it, so that all is
+    done in O(k² n), without n products.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.optimize import LbfgsInvHessProduct
+    >>> from lbfgsb import extract_hess_inv_diag
+    >>> H = LbfgsInvHessProduct(np.array([[1.0, 0.0]]), np.array([[4.0, 0.0]]))
+    >>> extract_hess_inv_diag(H)
+    array([0.25, 1.  ])
+    """
+    S, Y, rho = hess_inv.sk, hess_inv.yk, hess_inv.rho
+    diagonal = np.ones(hess_inv.shape[0])
+    for k, (s, y, r) in enumerate(zip(S, Y, rho, strict=True)):
+        Hy = LbfgsInvHessProduct(S[:k], Y[:k]).matvec(y)
+        diagonal += s * ((r + r * r * (y @ Hy)) * s - 2 * r * Hy)
+    return diagonal

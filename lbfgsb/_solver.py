@@ -1,0 +1,235 @@
+"""Ask and tell: the solver for those who call the objective themselves."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from numpy.typing import ArrayLike
+from scipy.optimize import OptimizeResult
+
+from lbfgsb._bounds import as_bounds, as_start
+from lbfgsb._core.objective import convert_gradient, convert_value
+from lbfgsb._core.solver import BaseSolver
+from lbfgsb._result import Memory, ending, make_result
+
+
+def as_options(
+    *,
+    maxcor: int = 10,
+    ftarget: float | None = None,
+    ftol: float = 1e-5,
+    gtol: float = 1e-5,
+    maxiter: int = 50,
+    maxfun: int = 15000,
+    maxls: int = 20,
+    max_steplength: float = 1e8,
+    ftol_linesearch: float = 1e-3,
+    gtol_linesearch: float = 0.9,
+    xtol_linesearch: float = 0.1,
+    eps_SY: float = 2.2e-16,
+    is_check_factorizations: bool = False,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Check the options and return them as the core takes them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the name of the option, what was expected and what came.
+    """
+    c1 = _number("ftol_linesearch", ftol_linesearch)
+    c2 = _number("gtol_linesearch", gtol_linesearch)
+    if not 0 < c1 < c2 < 1:
+        raise ValueError(
+            "the line search needs 0 < ftol_linesearch < gtol_linesearch < 1; "
+            f"got ftol_linesearch={c1}, gtol_linesearch={c2}"
+        )
+    target = -math.inf if ftarget is None else _number("ftarget", ftarget, least=-math.inf)
+    steplength = _number("max_steplength", max_steplength)
+    if steplength == 0:
+        raise ValueError("max_steplength must be positive; got 0")
+    return {
+        "maxcor": _integer("maxcor", maxcor, 1),
+        "ftarget": target,
+        "ftol": _number("ftol", ftol),
+        "gtol": _number("gtol", gtol),
+        "maxiter": _integer("maxiter", maxiter, 0),
+        "maxfun": _integer("maxfun", maxfun, 0),
+        "maxls": _integer("maxls", maxls, 1),
+        "max_steplength": steplength,
+        "ftol_linesearch": c1,
+        "gtol_linesearch": c2,
+        "xtol_linesearch": _number("xtol_linesearch", xtol_linesearch),
+        "eps_SY": _number("eps_SY", eps_SY),
+        "threads": _integer("threads", threads, 1),
+        "check": bool(is_check_factorizations),
+    }
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    if type(value) is not int:
+        if isinstance(value, float) and value == math.inf:
+            return 2**62
+        try:
+            value = int(value) if value == int(value) else operator.index(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{name} must be an integer; got {value!r}") from error
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}; got {value}")
+    return min(value, 2**62)
+
+
+def _number(name: str, value: Any, least: float = 0.0) -> float:
+    if type(value) is not float:
+        if isinstance(value, (str, bytes, bool)):
+            raise TypeError(f"{name} must be a real number; got {value!r}")
+        try:
+            value = float(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} must be a real number; got {value!r}") from error
+    if not value >= least:
+        raise ValueError(f"{name} must be {'a number' if least < 0 else '>= 0'}; got {value}")
+    return value
+
+
+class Solver(BaseSolver):
+    """L-BFGS-B in the hands of its caller: it asks for points and is told f and g.
+
+    Parameters
+    ----------
+    x0 : array_like, shape (n,)
+        The start; clipped into the bounds.
+    bounds : scipy.optimize.Bounds, sequence of (min, max), or ndarray of shape (n, 2), optional
+        None and ±inf mean no bound.
+    **options
+        ``maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch,
+        gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads``, as in
+        `minimize_lbfgsb` and with its defaults.
+
+    Attributes
+    ----------
+    x, jac : ndarray of float64, shape (n,)
+        The last accepted iterate and its gradient; fresh copies.
+    fun : float
+        f there.
+    projected_gradient : float
+        The inf-norm of the projected gradient there.
+    nit, nfev, njev : int
+        Accepted iterates, and evaluations told.
+    done : bool
+        Whether the run is over.
+    status, success, message
+        How it ended; -1, False and ``'RUNNING'`` before that.
+
+    Notes
+    -----
+    It pickles at any moment, also between `ask` and `tell`, and goes on to the same bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lbfgsb import Solver
+    >>> solver = Solver([3.0, -2.0], bounds=[(1, None), (None, None)])
+    >>> while not solver.done:
+    ...     x = solver.ask()
+    ...     new_iterate = solver.tell(x @ x, 2 * x)
+    >>> solver.result().x
+    array([1., 0.])
+    """
+
+    _asked: bool
+
+    def __new__(cls, x0: ArrayLike, bounds: Any = None, **options: Any) -> Solver:
+        start = as_start(x0)
+        lower, upper = as_bounds(bounds, start.size)
+        self = super().__new__(cls, start, lower, upper, **as_options(**options))
+        self._asked = False
+        self._options = options
+        return self
+
+    def __init__(self, x0: ArrayLike, bounds: Any = None, **options: Any) -> None:
+        pass
+
+    def ask(self) -> Any:
+        """Return the point at which f and g are wanted, shape (n,), in the bounds.
+
+        The same point until `tell` is called, each time in a fresh array.
+
+        Raises
+        ------
+        RuntimeError
+            If the run is over.
+        """
+        if self.done:
+            raise RuntimeError(f"nothing to ask: the run is over ({self.message})")
+        self._asked = True
+        return self._point()
+
+    def tell(self, f: Any, g: Any) -> bool:
+        """Take f and g at the point that `ask` returned.
+
+        Parameters
+        ----------
+        f : real scalar or array of one element
+            May be NaN or infinite: the step was too long.
+        g : array_like, shape (n,) or (n, 1)
+
+        Returns
+        -------
+        bool
+            Whether that completed an iteration, so that `x` is a new iterate.
+
+        Raises
+        ------
+        RuntimeError
+            If no point was asked for.
+        TypeError, ValueError
+            If f or g is not what it should be; the solver is as before.
+        """
+        if self.done:
+            raise RuntimeError(f"nothing to tell: the run is over ({self.message})")
+        if not self._asked:
+            raise RuntimeError("tell needs a point from ask")
+        value, gradient = convert_value(f), convert_gradient(g, self.n)
+        self._asked = False
+        new_iterate = self._tell(value, gradient)
+        self._advance()
+        return new_iterate
+
+    def result(self) -> OptimizeResult:
+        """Return the result, as `minimize_lbfgsb` does; of a run under way, as it stands."""
+        return make_result(self, Memory(snapshot=self._snapshot()))
+
+    @property
+    def status(self) -> int:
+        """0 converged, 1 limit, 2 abnormal, 3 stopped; -1 while it runs."""
+        return ending(self)[0]
+
+    @property
+    def success(self) -> bool:
+        """Whether it converged, or was stopped by its user."""
+        return ending(self)[1]
+
+    @property
+    def message(self) -> str:
+        """How it ended, in words."""
+        return ending(self)[2]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._options, self._snapshot(), self._asked)
+
+
+def _rebuild(
+    cls: type[Solver], options: dict[str, Any], snapshot: dict[str, Any], asked: bool
+) -> Solver:
+    bounds = None
+    if snapshot["lower"] is not None:
+        import numpy as np
+
+        bounds = np.stack([snapshot["lower"], snapshot["upper"]], axis=1)
+    solver = cls(snapshot["x"], bounds, **options)
+    solver._restore(snapshot)
+    solver._asked = asked
+    return solver
