@@ -22,6 +22,7 @@ import contextvars
 import functools
 import inspect
 import operator
+import pickle
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -110,6 +111,8 @@ def make_gradient(
         return cast(Gradient, jac)
     if isinstance(jac, (bool, np.bool_)) and jac:
         return True
+    if n is None and lower is not None:
+        n = lower.size
     method: Method
     rel_step: float | Vector | None = None
     abs_step: float | Vector | None = None
@@ -162,6 +165,12 @@ class FiniteDifference:
     n : int, optional
         The number of variables; known from `lower` if that is given.
 
+    Attributes
+    ----------
+    nfev : int
+        The calls of `fun` so far, those of a gradient that an exception ended included (except
+        in other processes).
+
     Notes
     -----
     A variable with ``lower == upper`` gets the component 0 and costs no evaluation. So, with
@@ -211,6 +220,7 @@ class FiniteDifference:
         self._abs_step = _as_step("abs_step", abs_step, n)
         self._workers = _as_workers(workers)
         self._pool: MapWrapper | None = None
+        self.nfev = 0
 
         # Indices of the variables to difference; None stands for all of them.
         self._free: NDArray[np.intp] | None = None
@@ -279,10 +289,14 @@ class FiniteDifference:
                     bounds=bounds,
                     **options,
                 )
-        except _Stopped as stopped:
-            raise stopped.cause from None
+        except BaseException as error:
+            self.nfev += evaluate.calls
+            if isinstance(error, _Stopped):
+                raise error.cause from None
+            raise
         # In other processes the evaluations are counted by SciPy, here by themselves.
         gz, nfev = (out[0], out[1]["nfev"]) if options else (out, evaluate.calls)
+        self.nfev += nfev
         if free is None:
             return gz, nfev
         g = np.zeros(x.size)
@@ -304,6 +318,7 @@ class FiniteDifference:
             if self._pool is None:
                 self._pool = MapWrapper(workers)
             mapping = self._pool.pool.map
+            evaluate = _Sealed(evaluate)
         yield from context.run(lambda: list(mapping(evaluate, points)))
 
     def close(self) -> None:
@@ -331,6 +346,23 @@ class _Stopped(Exception):
     def __init__(self, cause: StopIteration) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class _Sealed:
+    """A function that is unpickled in another process only when it is called.
+
+    There, one that cannot be imported is an exception like any other and comes back. Unpickled
+    by the pool itself it would end the process, and the pool would wait forever.
+    """
+
+    def __init__(self, fun: Callable[[Any], Any]) -> None:
+        self.pickled = pickle.dumps(fun)
+        self.fun: Callable[[Any], Any] | None = None
+
+    def __call__(self, point: Any) -> Any:
+        if self.fun is None:
+            self.fun = pickle.loads(self.pickled)
+        return self.fun(point)
 
 
 class _Evaluation:

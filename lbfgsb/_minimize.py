@@ -309,6 +309,11 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
 
 
 def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:
+    if not isinstance(checkpoint, dict) or not {"x", "fun", "jac"} <= checkpoint.keys():
+        raise TypeError(
+            "checkpoint must be a result with x, fun and jac, as minimize_lbfgsb returns; "
+            f"got {type(checkpoint).__name__}"
+        )
     hess_inv = checkpoint.get("hess_inv")
     if hess_inv is None:
         return np.empty((0, n)), np.empty((0, n))
@@ -329,7 +334,7 @@ def _is_intact(snapshot: dict[str, Any], checkpoint: OptimizeResult, solver: Bas
     return (
         snapshot["version"] == 1
         and np.array_equal(snapshot["x"], checkpoint.x)
-        and np.array_equal(snapshot["g"], checkpoint.jac)
+        and np.array_equal(snapshot["g"], checkpoint.jac, equal_nan=True)
         and snapshot["numbers"][0] == checkpoint.fun
         and _same(snapshot["lower"], lower)
         and _same(snapshot["upper"], upper)

@@ -77,9 +77,14 @@ class Redefinition:
         # The user may do with these arrays as he likes.
         points = deque(map(np.copy, self._x), self._x.maxlen)
         gradients = deque(map(np.copy, self._g), self._g.maxlen)
-        f, f_old, g, gradients = self._update(
-            x.copy(), f, f if is_first else f_old, g, points, gradients
-        )
+        new = self._update(x.copy(), f, f if is_first else f_old, g, points, gradients)
+        if not isinstance(new, (tuple, list)) or len(new) != 4:
+            raise TypeError(
+                "update_fun_def must return (f0, f0_old, grad, grad_deque); "
+                f"got {type(new).__name__}"
+                + (f" of {len(new)}" if isinstance(new, (tuple, list)) else "")
+            )
+        f, f_old, g, gradients = new
         g = convert_gradient(g, solver.n)
         self._g = deque((convert_gradient(h, solver.n).copy() for h in gradients), self._g.maxlen)
         if len(self._g) != len(self._x):

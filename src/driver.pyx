@@ -81,6 +81,7 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
     cdef SolverState *s = &solver.s
     cdef bint new
     cdef double f = 0
+    solver_test(s)
     if s.phase == START:
         x = new_vector(solver.n)
         solver_point(s, vector_data(x))
@@ -94,7 +95,7 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
             on_start()
         if redefine is not None:
             redefine()
-    solver_test(s)
+        solver_test(s)
     x = g = None
     while s.phase != DONE:
         if s.phase == ITERATE:

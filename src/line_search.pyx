@@ -47,8 +47,12 @@ cdef bint decreases(const LineSearch *s, double alpha, double f) noexcept nogil:
 
 
 cdef LineSearchVerdict line_search_give_up(const LineSearch *s) noexcept nogil:
-    """The verdict when no trial is left: the best step, if it decreases f enough."""
-    if s.alpha_x > 0 and decreases(s, s.alpha_x, s.f_x):
+    """The verdict when no trial is left: the best step, if it decreases f enough.
+
+    It must decrease f indeed: along an ascent direction, the shortest steps leave f as it is, and
+    that would pass for a sufficient decrease.
+    """
+    if s.alpha_x > 0 and s.f_x < s.f0 and decreases(s, s.alpha_x, s.f_x):
         return ACCEPT_BEST
     return NO_STEP
 
@@ -63,10 +67,11 @@ cdef LineSearchVerdict line_search_tell(LineSearch *s, double f, double slope) n
     enough = decreases(s, s.alpha, f)
     if enough and fabs(slope) <= -s.g_tol * s.slope0:
         return ACCEPT_TRIAL
-    if enough and s.alpha == s.alpha_max and slope <= s.f_tol * s.slope0:
+    if enough and f < s.f0 and s.alpha == s.alpha_max and slope <= s.f_tol * s.slope0:
         return ACCEPT_TRIAL    # still going down at the longest step allowed
     if s.bracketed and not s.low < s.alpha < s.high:
-        return ACCEPT_TRIAL if enough else line_search_give_up(s)    # rounding: no room
+        # Rounding has left no room between the ends.
+        return ACCEPT_TRIAL if enough and f < s.f0 else line_search_give_up(s)
     if s.stage == 1 and enough and slope >= 0:
         s.stage = 2
     update_interval(s, f, slope, enough)

@@ -233,7 +233,10 @@ cdef void solver_test(SolverState *s) noexcept nogil:
     cdef Options *o = &s.options
     if s.phase == DONE:
         return
-    if s.box.norm <= o.gtol:
+    if s.phase == START:    # f may be known from an earlier run that stopped at its target
+        if s.f <= o.ftarget:
+            solver_finish(s, CONVERGED_TARGET)
+    elif s.box.norm <= o.gtol:
         solver_finish(s, CONVERGED_GTOL)
     elif s.f <= o.ftarget:
         solver_finish(s, CONVERGED_TARGET)
@@ -490,8 +493,7 @@ cdef class BaseSolver:
     def _test(self):
         """Finish the run if the iterate meets a test or a limit."""
         with nogil:
-            if self.s.phase != START:
-                solver_test(&self.s)
+            solver_test(&self.s)
 
     def _stop(self):
         """End the run on the user's word."""

@@ -1,0 +1,182 @@
+"""The console script: what it prints, its exit status, and how it takes wrong arguments."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from importlib import metadata, resources
+
+import numpy as np
+import pytest
+import scipy
+
+from lbfgsb import cli
+from lbfgsb._core import kernels
+
+VERSION = metadata.version("lbfgsb")
+
+
+def columns(line):
+    """The numbers of a table's row."""
+    return [float(word) for word in line.split()[1:]]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """Exit status, printed lines and seconds of one ``lbfgsb demo`` in its own process."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from lbfgsb.cli import main; sys.exit(main(['demo']))",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - start
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines(), seconds
+
+
+class TestDemo:
+    def test_succeeds_in_less_than_twenty_seconds(self, demo):
+        status, _, seconds = demo
+        assert status == 0
+        assert seconds < 20.0
+
+    def test_fits_a_terminal_of_eighty_columns(self, demo):
+        _, lines, _ = demo
+        assert max(len(line) for line in lines) <= 80
+        assert all(line == line.rstrip() for line in lines)
+
+    def test_shows_both_solvers_side_by_side_on_both_problems(self, demo):
+        _, lines, _ = demo
+        for name in ("lbfgsb ", "SciPy "):
+            rows = [line for line in lines if re.match(rf"{name} +\S+ +\S+e-", line)]
+            assert len(rows) == 2
+            for row in rows:
+                value, projected_gradient, iterations, evaluations, milliseconds = columns(row)
+                assert value > 0.0
+                assert 0.0 <= projected_gradient < 1e-2
+                assert 0 < iterations < evaluations
+                assert milliseconds > 0.0
+        assert len([line for line in lines if line.startswith("time of SciPy / time of")]) == 2
+
+    def test_both_solvers_find_the_same_minimum(self, demo):
+        _, lines, _ = demo
+        ours = [columns(line)[0] for line in lines if re.match(r"lbfgsb +\S+ +\S+e-", line)]
+        theirs = [columns(line)[0] for line in lines if re.match(r"SciPy +\S+ +\S+e-", line)]
+        assert ours == pytest.approx(theirs, rel=1e-9)
+
+    def test_says_what_the_fit_says(self, demo):
+        text = " ".join(demo[1])
+        assert "569 breast masses" in text
+        assert "20 of the 30 coefficients end at their bound 0" in text
+        assert "worst area" in text
+
+    def test_a_solver_that_fails_is_named_and_makes_the_status_nonzero(self, monkeypatch, capsys):
+        solve = cli._solve
+
+        def stopped(problem):
+            problem.options["maxiter"] = 1
+            return solve(problem)
+
+        monkeypatch.setattr(cli, "_solve", stopped)
+        monkeypatch.setattr(cli, "_time_interleaved", lambda tasks: dict.fromkeys(tasks, 1.0))
+        assert cli.main(["demo"]) == 1
+        assert "lbfgsb did not converge: STOP" in capsys.readouterr().out
+
+
+class TestData:
+    def test_the_measurements_are_the_published_ones(self):
+        names, measured, malignant = cli._load_breast_cancer()
+        assert measured.shape == (569, 30)
+        assert malignant.shape == (569,)
+        assert np.count_nonzero(malignant) == 212
+        assert names[0] == "mean radius"
+        assert names[-1] == "worst fractal dimension"
+        # The extremes that the data set's own description gives.
+        for name, least, most in (
+            ("mean radius", 6.981, 28.11),
+            ("mean area", 143.5, 2501.0),
+            ("area error", 6.802, 542.2),
+            ("worst texture", 12.02, 49.54),
+        ):
+            column = measured[:, names.index(name)]
+            assert (column.min(), column.max()) == (least, most)
+
+    def test_source_and_licence_ship_beside_them(self):
+        text = (resources.files("lbfgsb") / "data" / "breast_cancer_wisconsin.txt").read_text()
+        assert "https://doi.org/10.24432/C5DW2B" in text
+        assert "CC BY 4.0" in text
+
+
+class TestInfo:
+    def test_tells_versions_processor_and_threads(self, capsys):
+        assert cli.main(["info"]) == 0
+        out = capsys.readouterr().out
+        rows = dict(line.split(maxsplit=1) for line in out.splitlines())
+        assert rows["lbfgsb"] == VERSION
+        assert rows["NumPy"] == np.__version__
+        assert rows["SciPy"] == scipy.__version__
+        assert rows["compiler"] == kernels.compiler()
+        assert rows["Cython"] == kernels.cython_version()
+        assert kernels.cpu() in rows["CPU"]
+        assert all(level in rows["CPU"] for level in kernels.cpu_supported())
+        assert rows["threads"].startswith("1")
+
+    def test_the_level_in_use_is_one_that_the_machine_has(self):
+        assert kernels.cpu() in kernels.cpu_supported()
+        assert set(kernels.cpu_supported()) <= {"avx512", "avx2", "baseline"}
+        assert "baseline" in kernels.cpu_supported()
+
+
+class TestArguments:
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(["--version"])
+        assert exit_.value.code == 0
+        assert capsys.readouterr().out == f"lbfgsb {VERSION}\n"
+
+    def test_help_names_every_command(self, capsys):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(["--help"])
+        assert exit_.value.code == 0
+        out = capsys.readouterr().out
+        for command in ("demo", "info"):
+            assert re.search(rf"^ +{command} ", out, re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("argv", "message"),
+        [
+            ([], "the following arguments are required: COMMAND"),
+            (["dance"], "invalid choice: 'dance'"),
+            (["demo", "--fast"], "unrecognized arguments: --fast"),
+            (["info", "more"], "unrecognized arguments: more"),
+        ],
+    )
+    def test_unknown_arguments_are_a_usage_error(self, argv, message, capsys):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(argv)
+        assert exit_.value.code == 2
+        err = capsys.readouterr().err
+        assert err.startswith("usage: lbfgsb")
+        assert message in err
+
+    def test_runs_as_a_module(self, tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-m", "lbfgsb", "--version"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == f"lbfgsb {VERSION}\n"
+
+    def test_is_installed_as_a_console_script(self):
+        (script,) = metadata.entry_points(group="console_scripts", name="lbfgsb")
+        assert script.load() is cli.main
