@@ -237,9 +237,9 @@ def minimize_lbfgsb(
         )
     calls = None if callback is None else _as_callbacks(callback)
     with ExitStack() as stack:
-        numerical = isinstance(gradient, FiniteDifference)
-        if numerical:
+        if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
+        numerical = isinstance(gradient, FiniteDifference)
         solver = BaseSolver(start, lower, upper, **options)
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
         redefine = None
@@ -289,11 +289,10 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
         )
     memory = memory_of(checkpoint)
     if memory is not None:
-        snapshot = memory.snapshot()
-        if _is_intact(snapshot, checkpoint, solver):
-            solver._restore(snapshot)
+        if _is_intact(memory, checkpoint, solver):
+            solver._restore(memory.snapshot())
             solver._reopen()
-            return snapshot
+            return memory.snapshot()
     curved = np.einsum("ij,ij->i", S, Y) > 2.2e-16 * np.einsum("ij,ij->i", Y, Y)
     S, Y = S[curved], Y[curved]
     maxcor = solver._maxcor
@@ -328,9 +327,11 @@ def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:
     )
 
 
-def _is_intact(snapshot: dict[str, Any], checkpoint: OptimizeResult, solver: BaseSolver) -> bool:
+def _is_intact(memory: Memory, checkpoint: OptimizeResult, solver: BaseSolver) -> bool:
     """Does the checkpoint say what its snapshot does, for the bounds of this run?"""
+    snapshot = memory.snapshot()
     lower, upper = solver._bounds
+    hess_inv = checkpoint.get("hess_inv")
     return (
         snapshot["version"] == 1
         and np.array_equal(snapshot["x"], checkpoint.x)
@@ -338,12 +339,19 @@ def _is_intact(snapshot: dict[str, Any], checkpoint: OptimizeResult, solver: Bas
         and snapshot["numbers"][0] == checkpoint.fun
         and _same(snapshot["lower"], lower)
         and _same(snapshot["upper"], upper)
+        and hess_inv is not None
+        and (
+            memory.made(hess_inv)
+            or (_same(snapshot["S"], hess_inv.sk) and _same(snapshot["Y"], hess_inv.yk))
+        )
     )
 
 
 def _same(a: Vector | None, b: Vector | None) -> bool:
+    if a is b:
+        return True
     if a is None or b is None:
-        return a is b
+        return False
     return np.array_equal(a, b)
 
 

@@ -80,6 +80,10 @@ class Memory:
         assert self._solver is not None
         return self._solver._pairs()
 
+    def made(self, hess_inv: object) -> bool:
+        """Return whether `hess_inv` was made from this memory and has not been replaced."""
+        return getattr(hess_inv, "_memory", None) is self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata, resources
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -276,7 +277,7 @@ def _info(args: argparse.Namespace) -> int:
         threads = "1 (built without OpenMP)"
     rows = {
         "lbfgsb": _version(),
-        "installed in": str(resources.files("lbfgsb")),
+        "installed in": str(Path(kernels.__file__).parents[1]),
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "NumPy": np.__version__,
         "SciPy": scipy.__version__,

@@ -49,7 +49,12 @@ cdef class Objective:
                                 f'got {type(pair).__name__}')
             f[0] = as_value(pair[0])
             return as_gradient(pair[1], solver.n)
-        f[0] = as_value(self.fun(x))
+        if solver.s.phase == START and isfinite(solver.s.f):    # a target ended an earlier run
+            value = solver.s.f
+            solver.s.nfev -= 1
+        else:
+            value = self.fun(x)
+        f[0] = as_value(value)
         if solver.s.phase == START:
             solver_tell_value(&solver.s, f[0])
             if solver.s.phase == DONE:
@@ -61,7 +66,12 @@ cdef class Objective:
         solver_point(&solver.s, vector_data(x))
         if not self.numerical:
             return as_gradient(self.jac(x), solver.n)
-        g, calls = self.jac(x, f[0])
+        before = self.jac.nfev
+        try:
+            g, calls = self.jac(x, value)
+        except BaseException:
+            solver.s.nfev += self.jac.nfev - before
+            raise
         solver.s.nfev += calls
         return g
 

@@ -81,6 +81,9 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
     """
     cdef Py_ssize_t m = s.options.maxcor, ld = 2 * m + 2, pairs = m * (2 * m + 1)
     cdef char *cursor = NULL
+    # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below.
+    if 4.0 * ld * (n + LANES) + 32.0 * m * m * s.options.threads > <double>(1 << 30) * (1 << 30):
+        return False
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.team = s.box.team = &s.team
     s.B.n = s.box.n = n
@@ -111,7 +114,7 @@ cdef void solver_begin(SolverState *s) noexcept nogil:
     cdef double *last_tile = s.B.W + (s.B.tiles - 1) * s.B.tile_length
     memset(last_tile, 0, s.B.tile_length * sizeof(double))    # rows beyond n stay zero
     memset(s.box.d, 0, n * sizeof(double))
-    memset(s.box.g, 0, n * sizeof(double))
+    fill(s.box.g, n, NAN)
     compact_reset(&s.B)
     box_clip(&s.box, s.box.x)
     s.box.boxed = s.box.bounded
@@ -169,14 +172,13 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
     verdict = line_search_tell(&s.search, f, slope)
     if verdict == TRY_NEXT and s.search.trials >= s.options.maxls:
         verdict = line_search_give_up(&s.search)
-    if verdict == TRY_NEXT:
-        if s.search.improved:
+    if verdict == TRY_NEXT or verdict == NO_STEP:
+        if verdict == NO_STEP:
+            no_step(s)
+        elif s.search.improved:
             memcpy(s.g_best, g, s.box.n * sizeof(double))
-        if s.nfev >= s.options.maxfun:
+        if s.phase == TRIAL and s.nfev >= s.options.maxfun:
             solver_finish(s, LIMIT_EVALUATIONS)
-        return False
-    if verdict == NO_STEP:
-        no_step(s)
         return False
     s.f_old = s.f
     if verdict == ACCEPT_TRIAL:
@@ -213,6 +215,7 @@ cdef void no_step(SolverState *s) noexcept nogil:
     cdef double predicted = -s.search.slope0 * s.first_alpha
     if predicted <= INVISIBLE * max(fabs(s.f), 1.0):
         s.phase = ITERATE
+        s.f_old = s.f    # no change of f is left to make
         solver_finish(s, CONVERGED_FTOL)
     elif s.B.k > 0:
         forget(s)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from importlib import metadata, resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +129,12 @@ class TestInfo:
         assert kernels.cpu() in rows["CPU"]
         assert all(level in rows["CPU"] for level in kernels.cpu_supported())
         assert rows["threads"].startswith("1")
+
+    def test_tells_where_the_compiled_core_is(self, capsys):
+        cli.main(["info"])
+        out = capsys.readouterr().out
+        (folder,) = re.findall(r"^installed in +(.+)$", out, re.MULTILINE)
+        assert Path(kernels.__file__).is_relative_to(folder)
 
     def test_the_level_in_use_is_one_that_the_machine_has(self):
         assert kernels.cpu() in kernels.cpu_supported()

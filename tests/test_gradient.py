@@ -128,15 +128,17 @@ class TestBox:
         assert nfev == len(fun.copies)
         assert np.all(np.isfinite(g))
 
-    def test_a_bound_that_rounding_would_overshoot_is_kept(self):
-        # x + (u - x) > u in floating point.
-        x, u = np.array([-0.7e-9]), np.array([1.1e-9])
+    @pytest.mark.parametrize("side", [1.0, -1.0])
+    def test_a_bound_that_rounding_would_overshoot_is_kept(self, side):
+        # x + (u - x) > u in floating point, and the same below.
         rng = np.random.default_rng(1)
-        while x[0] + (u[0] - x[0]) <= u[0]:
-            x, u = -1e-9 * rng.random(1), 1e-9 * rng.random(1)
+        x, bound = 0.0, 0.0
+        while side * (x + (bound - x)) <= side * bound:
+            x, bound = -side * 1e-9 * rng.random(), side * 1e-9 * rng.random()
         fun = Recorder(lambda x: float(x[0]))
-        FiniteDifference(fun, "2-point", abs_step=1.0, lower=x, upper=u)(x, x[0])
-        assert fun.copies[0][0] == u[0]
+        box = {"lower": np.array([min(x, bound)]), "upper": np.array([max(x, bound)])}
+        FiniteDifference(fun, "2-point", abs_step=1.0, **box)(np.array([x]), x)
+        assert fun.copies[0][0] == bound
 
     @pytest.mark.parametrize("method", METHODS)
     def test_a_fixed_variable_costs_nothing_and_gets_zero(self, method):
@@ -152,15 +154,16 @@ class TestBox:
         assert all(point.shape == (3,) and point[1] == 2.0 for point in fun.copies)
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_steps_given_by_variable_stay_with_their_variable(self, method):
+    @pytest.mark.parametrize("kind", ["abs_step", "rel_step"])
+    def test_steps_given_by_variable_stay_with_their_variable(self, method, kind):
         x = np.array([1.0, 2.0, 3.0])
         lower, upper = np.array([0.0, 2.0, 0.0]), np.array([5.0, 2.0, 5.0])
         fun = Recorder(smooth)
-        FiniteDifference(fun, method, abs_step=[0.5, 0.25, 0.125], lower=lower, upper=upper)(
-            x, smooth(x)
-        )
+        step = {kind: [0.5, 0.25, 0.125]}
+        FiniteDifference(fun, method, lower=lower, upper=upper, **step)(x, smooth(x))
         moves = {tuple(np.abs(point - x)) for point in fun.copies}
-        assert moves == {(0.5, 0.0, 0.0), (0.0, 0.0, 0.125)}
+        last = 0.125 * (3.0 if kind == "rel_step" else 1.0)
+        assert moves == {(0.5, 0.0, 0.0), (0.0, 0.0, last)}
 
     @pytest.mark.parametrize("method", METHODS)
     def test_with_every_variable_fixed_nothing_is_evaluated(self, method):
@@ -180,6 +183,17 @@ class TestBox:
         )
         assert g[0] == 0.0
         assert nfev == len(fun.points) == (2 if method == "3-point" else 1)
+
+    @pytest.mark.parametrize("method", REAL_METHODS)
+    def test_an_interval_so_narrow_that_a_quotient_would_overflow_holds_no_difference(
+        self, method
+    ):
+        fun = Recorder(lambda x: float(1.0 + (x[0] > 0.0)))
+        g, nfev = FiniteDifference(fun, method, lower=np.zeros(1), upper=np.array([1e-309]))(
+            np.zeros(1), 1.0
+        )
+        np.testing.assert_array_equal(g, [0.0])
+        assert nfev == len(fun.points) == 0
 
     @pytest.mark.parametrize("method", REAL_METHODS)
     def test_a_narrow_interval_of_tiny_numbers_still_has_its_difference(self, method):
