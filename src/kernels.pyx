@@ -13,6 +13,10 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
+import time
+
+import numpy as np
+
 cdef extern from "unistd.h" nogil:
     int getpid()
 
@@ -179,3 +183,238 @@ def openmp():
 def max_threads():
     """Return the number of processors that OpenMP sees."""
     return omp_get_num_procs()
+
+
+# --- for the benchmark --------------------------------------------------------------------
+
+
+ctypedef struct ReadContext:
+    const Kernels *simd
+    const double *W
+    const Py_ssize_t *columns
+    Py_ssize_t count
+
+
+cdef void read_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                     double *scratch) noexcept nogil:
+    cdef ReadContext *v = <ReadContext *>context
+    cdef Py_ssize_t block, i, size
+    cdef double *acc = scratch + BLOCK
+    memset(scratch, 0, (BLOCK + v.count * LANES) * sizeof(double))
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        i = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        v.simd.panel_tdot(v.W + i * v.count, v.count * LANES, v.columns, v.count,
+                          (size + LANES - 1) // LANES, scratch, 1, acc)
+
+
+def read_seconds(Py_ssize_t n, Py_ssize_t columns, int threads=1, int repeats=7):
+    """Return the least time in seconds of one read of W (n, columns): the memory's limit."""
+    cdef Py_ssize_t rows = (n + LANES - 1) // LANES * LANES
+    cdef ReadContext v
+    cdef Team team
+    cdef char *cursor = NULL
+    cdef char[::1] buffers
+    cdef double[::1] W
+    cdef Py_ssize_t[::1] offsets = np.arange(columns, dtype=np.intp) * LANES
+    team.simd, team.threads, team.width = lbfgsb_kernels(), threads, SUMS
+    team.scratch_size = BLOCK + columns * LANES
+    team_place(&team, rows, &cursor)
+    memory = np.ones(rows * columns + LANES)    # written once: unwritten pages are not read
+    W = memory[(-memory.ctypes.data // 8) % LANES:]
+    space = np.zeros(<size_t>cursor + 64, dtype=np.int8)
+    buffers = space[-space.ctypes.data % 64:]
+    cursor = &buffers[0]
+    team_place(&team, rows, &cursor)
+    v.simd, v.W, v.columns, v.count = team.simd, &W[0], &offsets[0], columns
+    best = float('inf')
+    for _ in range(repeats):
+        start = time.perf_counter()
+        with nogil:
+            run_chunks(&team, read_chunk, &v, rows, columns, 0, team.total)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+# --- for the tests ------------------------------------------------------------------------
+
+cdef const Kernels *kernels_named(level) except NULL:
+    cdef const Kernels *const *each = lbfgsb_kernels_supported()
+    while each[0] != NULL:
+        if each[0].name.decode() == level:
+            return each[0]
+        each += 1
+    raise ValueError(f'this processor has no kernels {level!r}')
+
+
+def aligned(*shape):
+    """Return zeros at a multiple of 64 bytes."""
+    size = int(np.prod(shape))
+    block = np.zeros(size + LANES)
+    first = -block.ctypes.data // 8 % LANES
+    return block[first:first + size].reshape(shape)
+
+
+cdef class Panel:
+    """Columns (ncols, n) in tiles, last one first, and what the kernels of one level make of
+    them."""
+
+    cdef const Kernels *simd
+    cdef Py_ssize_t n, ncols, ld, tiles
+    cdef double[::1] W
+    cdef Py_ssize_t[::1] cols
+
+    def __init__(self, level, columns):
+        cdef double[::1] v
+        cdef Py_ssize_t c
+        self.simd = kernels_named(level)
+        self.ncols, self.n = columns.shape
+        self.ld, self.tiles = self.ncols * LANES, (self.n + LANES - 1) // LANES
+        self.W = aligned(self.tiles * self.ld)
+        self.cols = np.arange(self.ncols, dtype=np.intp)[::-1] * LANES
+        for c in range(self.ncols):
+            v = padded = aligned(self.tiles * LANES)
+            padded[:self.n] = columns[c]
+            self.simd.panel_store(&self.W[0], self.ld, self.cols[c], self.tiles, &v[0])
+
+    def column(self, Py_ssize_t c):
+        """Return column c, (n,)."""
+        cdef double[::1] v = np.empty(self.n)
+        self.simd.panel_load(&self.W[0], self.ld, self.cols[c], self.n, &v[0])
+        return np.asarray(v)
+
+    def tdot(self, vectors):
+        """Return the columns' inner products with up to MAX_RHS vectors, (ncols, nrhs)."""
+        cdef Py_ssize_t first, size, entries = self.ncols * len(vectors)
+        cdef double[:, ::1] V
+        cdef double[::1] acc = aligned(entries * LANES), total = np.zeros(entries)
+        for first in range(0, self.n, BLOCK):
+            size = min(<Py_ssize_t>BLOCK, self.n - first)
+            V = padded = aligned(len(vectors), BLOCK)
+            padded[:, :size] = vectors[:, first:first + size]
+            self.simd.panel_tdot(&self.W[first // LANES * self.ld], self.ld, &self.cols[0],
+                                 self.ncols, (size + LANES - 1) // LANES, &V[0, 0],
+                                 V.shape[0], &acc[0])
+            if (first + size) % CHUNK == 0 or first + size == self.n:
+                self.simd.lane_sum(&acc[0], entries, &total[0])
+                acc[:] = 0
+        return np.reshape(total, (self.ncols, -1))
+
+    def combine(self, const double[::1] coef):
+        """Return the sum of the columns times `coef`, (n,)."""
+        cdef double[::1] out = aligned(self.tiles * LANES)
+        self.simd.panel_combine(&self.W[0], self.ld, &self.cols[0], &coef[0], self.ncols,
+                                self.tiles, &out[0])
+        return np.asarray(out[:self.n])
+
+    def gram(self, const Py_ssize_t[::1] rows):
+        """Return the inner products of the columns over `rows`: the lower triangle by rows."""
+        cdef Py_ssize_t first, entries = self.ncols * (self.ncols + 1) // 2
+        cdef double[::1] packed = aligned(self.ncols * PACK), acc = aligned(entries * LANES)
+        cdef double[::1] total = np.zeros(entries)
+        for first in range(0, rows.shape[0], PACK):
+            self.simd.panel_gather(&self.W[0], self.ld, &self.cols[0], self.ncols, &rows[first],
+                                   min(<Py_ssize_t>PACK, rows.shape[0] - first), &packed[0])
+            self.simd.packed_gram(&packed[0], self.ncols, &acc[0])
+        self.simd.lane_sum(&acc[0], entries, &total[0])
+        return np.asarray(total)
+
+
+def inner_product(level, const double[::1] a, const double[::1] b, int threads=1):
+    """Return aᵀ b as the solver computes it."""
+    cdef Team team
+    cdef char *cursor = NULL
+    cdef double[::1] block
+    cdef double result
+    team.simd, team.threads = kernels_named(level), threads
+    team.width, team.scratch_size = SUMS + 1, LANES
+    team_place(&team, a.shape[0], &cursor)
+    block = aligned(<size_t>cursor // sizeof(double))
+    cursor = <char *>&block[0]
+    team_place(&team, a.shape[0], &cursor)
+    with nogil:
+        result = dot(&team, a.shape[0], &a[0], &b[0])
+    return result
+
+
+def trial_point(level, double alpha, const double[::1] x, const double[::1] d,
+                const double[::1] lower=None, const double[::1] upper=None):
+    """Return x + alpha d, in the box if there is one."""
+    cdef double[::1] out = np.empty(x.shape[0])
+    if lower is None:
+        kernels_named(level).trial_free(x.shape[0], alpha, &x[0], &d[0], &out[0])
+    else:
+        kernels_named(level).trial_box(x.shape[0], alpha, &x[0], &d[0], &lower[0], &upper[0],
+                                       &out[0])
+    return np.asarray(out)
+
+
+def accept_step(level, double alpha, x, const double[::1] d, g, const double[::1] g_new,
+                const double[::1] lower=None, const double[::1] upper=None):
+    """Return what a step changes and measures, by name; x and g themselves stay."""
+    cdef Py_ssize_t n = d.shape[0]
+    cdef double[::1] x_ = x.copy(), g_ = g.copy(), s = np.empty(n), y = np.empty(n)
+    cdef double[::1] g_free = np.empty(n)
+    cdef double norm, t_min = INFINITY, pinned = 0
+    moved = {'x': np.asarray(x_), 'g': np.asarray(g_), 's': np.asarray(s), 'y': np.asarray(y)}
+    if lower is None:
+        norm = kernels_named(level).accept_free(n, alpha, &x_[0], &d[0], &g_[0], &g_new[0],
+                                                &s[0], &y[0])
+        return moved | {'norm': norm}
+    norm = kernels_named(level).accept_box(n, alpha, &x_[0], &d[0], &lower[0], &upper[0], &g_[0],
+                                           &g_new[0], &s[0], &y[0], &g_free[0], &t_min, &pinned)
+    return moved | {'norm': norm, 'g_free': np.asarray(g_free), 't_min': t_min,
+                    'pinned': pinned}
+
+
+def masked(level, const signed char[::1] status, const double[::1] v):
+    """Return v where status is zero, else 0."""
+    cdef double[::1] out = np.empty(v.shape[0])
+    kernels_named(level).mask(v.shape[0], &status[0], &v[0], &out[0])
+    return np.asarray(out)
+
+
+def model_step(level, double inv_theta, const double[::1] x, const double[::1] g,
+               const double[::1] we, const double[::1] lower=None,
+               const double[::1] upper=None, double t_fixed=0, t_cauchy=None, double alpha=1):
+    """Return d and its largest feasible multiple; with `t_cauchy`, d is truncated at alpha."""
+    cdef const Kernels *simd = kernels_named(level)
+    cdef double[::1] d = np.empty(x.shape[0])
+    cdef double limit = INFINITY
+    if lower is None:
+        simd.step_free(x.shape[0], inv_theta, &g[0], &we[0], &d[0])
+    elif t_cauchy is None:
+        limit = simd.step_box(x.shape[0], inv_theta, t_fixed, &x[0], &g[0], &lower[0],
+                              &upper[0], &we[0], &d[0])
+    else:
+        limit = simd.step_truncated(x.shape[0], inv_theta, t_fixed, t_cauchy, alpha, &x[0],
+                                    &g[0], &lower[0], &upper[0], &we[0], &d[0])
+    return np.asarray(d), limit
+
+
+def model_limit(level, double inv_theta, const double[::1] x, const double[::1] g,
+                const double[::1] we, const double[::1] lower, const double[::1] upper,
+                double t_fixed, double t_cauchy):
+    """Return the largest alpha <= 1 for which the truncated step is feasible."""
+    return kernels_named(level).subspace_limit(x.shape[0], inv_theta, t_fixed, t_cauchy, &x[0],
+                                               &g[0], &lower[0], &upper[0], &we[0])
+
+
+def status_at(level, double t_fixed, const double[::1] x, const double[::1] g,
+              const double[::1] lower, const double[::1] upper, status, Py_ssize_t first=0):
+    """Return the status of each variable at t_fixed, and the rows that changed sides."""
+    cdef signed char[::1] now = status.copy()
+    cdef Py_ssize_t[::1] changed = np.empty(x.shape[0], dtype=np.intp)
+    cdef Py_ssize_t count = kernels_named(level).update_status(
+        x.shape[0], first, t_fixed, &x[0], &g[0], &lower[0], &upper[0], &now[0], &changed[0])
+    return np.asarray(now), np.asarray(changed[:count])
+
+
+def break_points(level, double t_low, double t_high, const double[::1] x, const double[::1] g,
+                 const double[::1] lower, const double[::1] upper, Py_ssize_t first=0):
+    """Return the break points in (t_low, t_high] and their rows."""
+    cdef double[::1] t = np.empty(x.shape[0])
+    cdef Py_ssize_t[::1] row = np.empty(x.shape[0], dtype=np.intp)
+    cdef Py_ssize_t count = kernels_named(level).break_points(
+        x.shape[0], first, t_low, t_high, &x[0], &g[0], &lower[0], &upper[0], &t[0], &row[0])
+    return np.asarray(t[:count]), np.asarray(row[:count])
