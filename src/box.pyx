@@ -38,6 +38,16 @@ cdef void box_clip(Box *box, double *x) noexcept nogil:
             x[i] = min(max(x[i], box.lower[i]), box.upper[i])
 
 
+cdef void box_trial_rows(const Box *box, double alpha, Py_ssize_t first, Py_ssize_t rows,
+                         double *out) noexcept nogil:
+    """out = x + alpha d in these rows, feasible to the last bit."""
+    if box.bounded:
+        box.simd.trial_box(rows, alpha, box.x + first, box.d + first, box.lower + first,
+                           box.upper + first, out + first)
+    else:
+        box.simd.trial_free(rows, alpha, box.x + first, box.d + first, out + first)
+
+
 ctypedef struct TrialContext:
     const Box *box
     double alpha
@@ -45,7 +55,7 @@ ctypedef struct TrialContext:
 
 
 cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil:
-    """out = x + alpha d, feasible to the last bit."""
+    """out (n,) = x + alpha d."""
     cdef TrialContext v
     v.box, v.alpha, v.out = box, alpha, out
     run_chunks(box.team, trial_chunk, &v, box.n, 5, 0, box.team.total)
@@ -54,12 +64,7 @@ cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil:
 cdef void trial_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                       double *scratch) noexcept nogil:
     cdef TrialContext *v = <TrialContext *>context
-    cdef const Box *box = v.box
-    if box.bounded:
-        box.simd.trial_box(rows, v.alpha, box.x + first, box.d + first, box.lower + first,
-                           box.upper + first, v.out + first)
-    else:
-        box.simd.trial_free(rows, v.alpha, box.x + first, box.d + first, v.out + first)
+    box_trial_rows(v.box, v.alpha, first, rows, v.out)
 
 
 # --- lists of variables that the chunks make, in the order of the variables ---------------

@@ -12,8 +12,9 @@ from libc.math cimport isfinite
 
 from lbfgsb._core.objective cimport (as_gradient, as_value, is_ours_alone, new_vector,
                                      vector_data)
-from lbfgsb._core.solver cimport (DONE, ITERATE, START, BaseSolver, SolverState, solver_advance,
-                                  solver_point, solver_tell, solver_tell_value, solver_test)
+from lbfgsb._core.solver cimport (DONE, ITERATE, START, TRIAL, BaseSolver, SolverState,
+                                  solver_advance, solver_point, solver_tell, solver_tell_value,
+                                  solver_test)
 
 # From this many variables on it pays to release the GIL around the solver's work.
 cdef enum:
@@ -108,13 +109,11 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         solver_test(s)
     x = g = None
     while s.phase != DONE:
-        if s.phase == ITERATE:
-            advance(solver)
-            if s.phase == DONE:
-                break
         if x is None or not is_ours_alone(x):
             x = new_vector(solver.n)
-        point(solver, vector_data(x))
+        to_trial(solver, vector_data(x))
+        if s.phase == DONE:
+            break
         try:
             g = objective.pair(x, solver, &f)
         except StopIteration:
@@ -131,12 +130,23 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
             solver._stop()
 
 
-cdef void point(BaseSolver solver, double *out) noexcept:
+cdef int to_trial(BaseSolver solver, double *x) except -1:
+    """Go on to the next trial, from an iterate or in its line search; x is that point."""
     if solver.n < WORTH_RELEASING:
-        solver_point(&solver.s, out)
+        next_trial(&solver.s, x)
+    else:
+        with nogil:
+            next_trial(&solver.s, x)
+    if solver.s.options.check:
+        solver._check()
+    return 0
+
+
+cdef void next_trial(SolverState *s, double *x) noexcept nogil:
+    if s.phase == ITERATE and solver_advance(s, x):
         return
-    with nogil:
-        solver_point(&solver.s, out)
+    if s.phase == TRIAL:
+        solver_point(s, x)
 
 
 cdef bint tell(BaseSolver solver, double f, object g) except -1:
@@ -150,14 +160,3 @@ cdef bint tell(BaseSolver solver, double f, object g) except -1:
     if solver.s.options.check:
         solver._check()
     return new
-
-
-cdef int advance(BaseSolver solver) except -1:
-    if solver.n < WORTH_RELEASING:
-        solver_advance(&solver.s)
-    else:
-        with nogil:
-            solver_advance(&solver.s)
-    if solver.s.options.check:
-        solver._check()
-    return 0

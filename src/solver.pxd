@@ -78,7 +78,7 @@ cdef void solver_point(SolverState *s, double *out) noexcept nogil
 cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil
 cdef void solver_tell_value(SolverState *s, double f) noexcept nogil
 cdef void solver_test(SolverState *s) noexcept nogil
-cdef void solver_advance(SolverState *s) noexcept nogil
+cdef bint solver_advance(SolverState *s, double *out) noexcept nogil
 cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil
 
 

@@ -38,8 +38,23 @@ import numpy as np
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **pointer, size_t alignment, size_t size)
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <sys/mman.h>
+    /* Advice: whether the kernel takes it or not changes nothing but the time. */
+    #define advise_huge_pages(block, size) ((void)madvise(block, size, MADV_HUGEPAGE))
+    #else
+    #define advise_huge_pages(block, size) ((void)0)
+    #endif
+    """
+    void advise_huge_pages(void *block, size_t size) nogil
+
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
+
+cdef enum:
+    HUGE_PAGE = 1 << 21
 
 # A step whose predicted decrease is less than this many rounding errors of f can't be seen in f.
 cdef double INVISIBLE = 10 * DBL_EPSILON
@@ -95,12 +110,23 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
                            + 2 * LANES)
     s.team.scratch_size = (s.team.scratch_size + LANES - 1) // LANES * LANES
     place(s, &cursor)
-    if posix_memalign(<void **>&s.block, 64, <size_t>cursor) != 0:
-        s.block = NULL
+    s.block = allocate(<size_t>cursor)
+    if s.block == NULL:
         return False
     cursor = s.block
     place(s, &cursor)
     return True
+
+
+cdef char *allocate(size_t size) noexcept nogil:
+    """Memory on a cache line or, where it pays, on huge pages: W is one long stream."""
+    cdef void *block = NULL
+    cdef bint huge = size >= 4 * HUGE_PAGE
+    if posix_memalign(&block, HUGE_PAGE if huge else 64, size) != 0:
+        return NULL
+    if huge:
+        advise_huge_pages(block, size)
+    return <char *>block
 
 
 cdef void solver_destroy(SolverState *s) noexcept nogil:
@@ -219,7 +245,7 @@ cdef void no_step(SolverState *s) noexcept nogil:
         solver_finish(s, CONVERGED_FTOL)
     elif s.B.k > 0:
         forget(s)
-        solver_advance(s)
+        solver_advance(s, NULL)
     else:
         s.phase = ITERATE
         solver_finish(s, ABNORMAL_LINE_SEARCH)
@@ -340,20 +366,25 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
 # --- a new direction ----------------------------------------------------------------------
 
 
-cdef void solver_advance(SolverState *s) noexcept nogil:
-    """From an iterate to the first trial of its line search."""
-    while not set_direction(s):
+cdef bint solver_advance(SolverState *s, double *out) noexcept nogil:
+    """From an iterate to the first trial of its line search.
+
+    Returns True if `out` (n,), or NULL, has got that point already: the whole step is written
+    while its rows are at hand. Else solver_point gives it.
+    """
+    while not set_direction(s, out if s.options.max_steplength >= 1 else NULL):
         if s.B.k == 0:
             s.phase = ITERATE
             solver_finish(s, ABNORMAL_LINE_SEARCH)
-            return
+            return False
         forget(s)
     begin_search(s)
     s.phase = TRIAL
+    return out != NULL and s.search.alpha == 1 and s.options.max_steplength >= 1
 
 
-cdef bint set_direction(SolverState *s) noexcept nogil:
-    """Set box.d; False if rounding leaves no direction that goes down."""
+cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
+    """Set box.d, and x + d in `out` unless that is NULL; False if rounding leaves no direction that goes down."""
     cdef bint check = s.options.check
     if s.B.k == 0:    # B = I: the projected steepest descent direction
         s.cauchy.t, s.cauchy.t_fixed = 1, 0
@@ -370,7 +401,7 @@ cdef bint set_direction(SolverState *s) noexcept nogil:
             restrict(s)
             if not subspace_coefficients(&s.subspace, &s.B, &s.cauchy, check, &s.factor_error):
                 return False
-    subspace_step(&s.subspace, &s.B, &s.box, &s.cauchy)
+    subspace_step(&s.subspace, &s.B, &s.box, &s.cauchy, out)
     return s.subspace.slope < 0 and isfinite(s.subspace.slope)
 
 
@@ -470,7 +501,9 @@ cdef class BaseSolver:
     def _tell(self, double f, const double[::1] g):
         """Take f and g there; True if that makes a new iterate, already tested."""
         cdef bint new
-        cdef const double *data = NULL if g is None else &g[0]
+        cdef const double *data = NULL
+        if g is not None:
+            data = &g[0]
         with nogil:
             new = solver_tell(&self.s, f, data)
             if new or self.s.phase == ITERATE:
@@ -482,7 +515,7 @@ cdef class BaseSolver:
         """From an iterate to the first trial point after it."""
         with nogil:
             if self.s.phase == ITERATE:
-                solver_advance(&self.s)
+                solver_advance(&self.s, NULL)
         self._check()
 
     def _check(self):

@@ -22,6 +22,7 @@ With no variable fixed K⁻¹ is not needed either: the step is -H g.
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
+from lbfgsb._core.box cimport box_trial_rows
 from lbfgsb._core.compact cimport compact_multiply_M, compact_newton_coefficients, ss, sy, yy
 from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_rows,
                                  solve_lower_transposed)
@@ -149,6 +150,7 @@ ctypedef struct StepContext:
     double t                 # of x_cauchy
     double t_fixed
     double alpha             # multiple of d in the subspace
+    double *out              # where x + d goes, or NULL
 
 
 cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssize_t size,
@@ -185,6 +187,8 @@ cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
                                             box.x + i, box.g + i, box.lower + i,
                                             box.upper + i, we, box.d + i)
         partial[MIN] = min(partial[MIN], limit)
+        if v.out != NULL:
+            box_trial_rows(box, 1, i, size, v.out)
         box.simd.dot(size, box.g + i, box.d + i, sums)
         box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
     box.simd.lane_sum(sums, 2, partial + SUMS)
@@ -210,16 +214,18 @@ cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
     sub.limit, sub.slope, sub.squared = total[MIN], total[SUMS], total[SUMS + 1]
 
 
-cdef void subspace_step(Subspace *sub, Compact *B, Box *box,
-                        const CauchyPoint *cauchy) noexcept nogil:
+cdef void subspace_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
+                        double *out) noexcept nogil:
     """Set d, the step from x to the subspace minimiser, from e and x_cauchy.
+
+    Unless it is NULL, `out` (n,) becomes x + d.
 
     The minimiser is projected on the box. Should the projected step not go down (Morales and
     Nocedal, 2011), it is replaced by the longest feasible part of the way from x_cauchy to the
     minimiser, as in the algorithm of 1995.
     """
     cdef StepContext v
-    v.sub, v.B, v.box = sub, B, box
+    v.sub, v.B, v.box, v.out = sub, B, box, out
     v.t, v.t_fixed, v.alpha = cauchy.t, cauchy.t_fixed, PROJECT
     take_step(sub, &v)
     if box.bounded and not sub.slope < 0 and B.k > 0:
