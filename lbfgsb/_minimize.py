@@ -124,7 +124,8 @@ def minimize_lbfgsb(
         The line search takes its best step once the minimiser lies in an interval of this width,
         relative to its end.
     eps_SY : float, default 2.2e-16
-        A pair is stored if sᵀy > `eps_SY` · yᵀy.
+        A new pair is stored if sᵀy > `eps_SY` · \|sᵀg\|, g being the gradient at the start of the
+        step; one that `update_fun_def` has changed is kept if sᵀy > `eps_SY` · yᵀy.
     iprint : int, default -1
         What goes to `logger`: < 0 nothing; 0 a summary; 0 < iprint < 99 a row every `iprint`
         iterations too; ≥ 99 the details of every iteration.
@@ -292,6 +293,7 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
         if _is_intact(memory, checkpoint, solver):
             solver._restore(memory.snapshot())
             solver._reopen()
+            solver._set_counts(*_counts_of(checkpoint))
             return memory.snapshot()
     curved = np.einsum("ij,ij->i", S, Y) > 2.2e-16 * np.einsum("ij,ij->i", Y, Y)
     S, Y = S[curved], Y[curved]
@@ -299,12 +301,17 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
     S, Y = np.ascontiguousarray(S[-maxcor:]), np.ascontiguousarray(Y[-maxcor:])
     g = np.asarray(checkpoint.jac, dtype=np.float64).reshape(-1)
     known = math.isfinite(checkpoint.fun) and bool(np.isfinite(g).all())
-    counts = (int(checkpoint.get(name, 0)) for name in ("nit", "nfev", "njev"))
     if known and np.array_equal(solver.x, start):
-        solver._warm_start(float(checkpoint.fun), np.ascontiguousarray(g), S, Y, *counts)
-    else:    # clipped into other bounds, or without a gradient: f and g are wanted first
-        solver._give_pairs(S, Y, *counts)
+        solver._warm_start(float(checkpoint.fun), np.ascontiguousarray(g), S, Y)
+    else:  # clipped into other bounds, or without a gradient: f and g are wanted first
+        solver._give_pairs(S, Y)
+    solver._set_counts(*_counts_of(checkpoint))
     return {}
+
+
+def _counts_of(checkpoint: OptimizeResult) -> tuple[int, int, int]:
+    nit, nfev, njev = (int(checkpoint.get(name, 0)) for name in ("nit", "nfev", "njev"))
+    return nit, nfev, njev
 
 
 def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:

@@ -127,7 +127,7 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
         hess_inv=LazyLbfgsInvHessProduct(memory, solver.n, solver._details["pairs"]),
         projected_gradient=solver.projected_gradient,
     )
-    vars(result)["_memory"] = memory
+    result.__dict__["_memory"] = memory
     return result
 
 
@@ -145,7 +145,7 @@ class State(OptimizeResult):
 
     def __init__(self, solver: BaseSolver) -> None:
         super().__init__()
-        vars(self)["_solver"] = solver
+        self.__dict__["_solver"] = solver
 
     _FIELDS: dict[str, Callable[[BaseSolver], Any]] = {
         "message": lambda s: ending(s)[2],
@@ -164,7 +164,7 @@ class State(OptimizeResult):
     }
 
     def __missing__(self, name: str) -> Any:
-        solver = vars(self).get("_solver")
+        solver = self.__dict__.get("_solver")
         if solver is None or name not in self._FIELDS:
             raise KeyError(name)
         value = self[name] = self._FIELDS[name](solver)
@@ -174,7 +174,7 @@ class State(OptimizeResult):
         """Make every field and let go of the solver."""
         for name in self._FIELDS:
             self[name]
-        vars(self)["_solver"] = None
+        self.__dict__["_solver"] = None
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name] if name in self else default
@@ -201,7 +201,7 @@ class State(OptimizeResult):
         return super().items()
 
     def _make_all(self) -> None:
-        if vars(self).get("_solver") is not None:
+        if self.__dict__.get("_solver") is not None:
             for name in self._FIELDS:
                 self[name]
 

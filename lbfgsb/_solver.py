@@ -63,7 +63,7 @@ def as_options(
         "gtol_linesearch": c2,
         "xtol_linesearch": _number("xtol_linesearch", xtol_linesearch),
         "eps_SY": _number("eps_SY", eps_SY),
-        "threads": _integer("threads", threads, 1),
+        "threads": min(_integer("threads", threads, 1), 2**16),
         "check": bool(is_check_factorizations),
     }
 
@@ -140,6 +140,7 @@ class Solver(BaseSolver):
     """
 
     _asked: bool
+    _options: dict[str, Any]
 
     def __new__(cls, x0: ArrayLike, bounds: Any = None, **options: Any) -> Solver:
         start = as_start(x0)

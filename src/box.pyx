@@ -6,7 +6,7 @@ The path is x(t) = P(x - t g); variable i reaches its bound at its break point t
 Byrd, Lu, Nocedal and Zhu (1995). Break points are never sorted: those up to a limit, usually few,
 are collected and kept in a heap, which costs O(log n) for each one that is taken.
 """
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memmove, memset
 
 from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, run_chunks
 

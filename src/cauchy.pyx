@@ -10,8 +10,6 @@ it and gets it without another pass over W.
 
 x_cauchy itself is not stored: t and t_fixed determine it.
 """
-from libc.math cimport INFINITY
-
 from lbfgsb._core.box cimport box_collect_break_points, box_next_break_point
 from lbfgsb._core.compact cimport compact_multiply_M, compact_row
 from lbfgsb._core.kernels cimport carve

@@ -13,8 +13,8 @@ ctypedef struct Compact:
     double theta             # yᵀy / sᵀy of the newest pair, 1 without pairs
     Py_ssize_t tile_length   # doubles of a tile of W: 2 (m + 1) LANES
     double *W                # tiles; columns s_0 y_0 s_1 y_1 ... in any order, see `columns`
-    Py_ssize_t *columns      # (2m + 2,) offset in a tile of s_i, y_i, oldest first; the last two
-                             # after the pairs held are the candidate's
+    Py_ssize_t *columns      # (2m + 2,) offset in a tile of s_i, y_i, oldest first, then of the
+    #                          candidate pair's, which has the place after the pairs held
     Py_ssize_t ld            # leading dimension of the Gram matrices, 2m + 2
     double *gram             # (ld, ld) WᵀW, rows and columns s_0 y_0 s_1 y_1 ..., oldest first
     double *gram_free        # the same over the variables free at x_cauchy
@@ -26,7 +26,7 @@ ctypedef struct Compact:
 cdef void compact_place(Compact *B, char **cursor) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
-                                 bint restricted, double eps_sy) noexcept nogil
+                                 bint restricted, double least_curvature) noexcept nogil
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil
@@ -40,13 +40,16 @@ cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noe
 
 
 # s_iᵀs_j, s_iᵀy_j and y_iᵀy_j in a Gram matrix of leading dimension ld.
-cdef inline double ss(const double *gram, Py_ssize_t ld, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+cdef inline double ss(const double *gram, Py_ssize_t ld, Py_ssize_t i,
+                      Py_ssize_t j) noexcept nogil:
     return gram[2 * i * ld + 2 * j]
 
 
-cdef inline double sy(const double *gram, Py_ssize_t ld, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+cdef inline double sy(const double *gram, Py_ssize_t ld, Py_ssize_t i,
+                      Py_ssize_t j) noexcept nogil:
     return gram[2 * i * ld + 2 * j + 1]
 
 
-cdef inline double yy(const double *gram, Py_ssize_t ld, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+cdef inline double yy(const double *gram, Py_ssize_t ld, Py_ssize_t i,
+                      Py_ssize_t j) noexcept nogil:
     return gram[(2 * i + 1) * ld + 2 * j + 1]

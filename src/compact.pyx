@@ -21,12 +21,11 @@ pair comes, by the kernel that could compute it again to the same bits; when the
 leaves, the matrix moves up by one pair. Vectors of 2k entries are interleaved as W is stored
 (s_0 y_0 s_1 y_1 ...), and in such a vector the factor theta of W is left to the caller.
 """
-from libc.math cimport isfinite
+from libc.math cimport INFINITY
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_transposed)
-from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, PACK, SUMS, ChunkTask, carve,
-                                   run_chunks)
+from lbfgsb._core.kernels cimport BLOCK, LANES, PACK, SUMS, carve, run_chunks
 
 
 cdef void compact_place(Compact *B, char **cursor) noexcept nogil:
@@ -64,8 +63,8 @@ cdef void set_gram(double *gram, Py_ssize_t ld, Py_ssize_t row, Py_ssize_t count
 
 
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
-                                 bint restricted, double eps_sy) noexcept nogil:
-    """Make the candidate pair the newest one if sᵀy > eps_sy yᵀy.
+                                 bint restricted, double least_curvature) noexcept nogil:
+    """Make the candidate pair the newest one if sᵀy > least_curvature.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
     cdef double s_y = products[pair * stride + 2], y_y = products[(pair + 1) * stride + 2]
     for i in range(count):
         B.p[i] = -products[i * stride]
-    if not (s_y > eps_sy * y_y and isfinite(y_y / s_y)):
+    if not (s_y > least_curvature and 0 < y_y / s_y < INFINITY):
         return False
     set_gram(B.gram, B.ld, pair, count, products + 1, stride)
     set_gram(B.gram, B.ld, pair + 1, count, products + 2, stride)
@@ -175,13 +174,13 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
     Returns False if that is not positive definite to working precision. With `check`,
     error[0] is raised to the backward error of the factorisation.
     """
-    cdef Py_ssize_t i, j, l, k = B.k, m = B.m
+    cdef Py_ssize_t i, j, h, k = B.k, m = B.m
     cdef double a
     for i in range(k):
         for j in range(i + 1):
             a = B.theta * ss(B.gram, B.ld, i, j)
-            for l in range(j):
-                a += sy(B.gram, B.ld, i, l) * sy(B.gram, B.ld, j, l) / sy(B.gram, B.ld, l, l)
+            for h in range(j):
+                a += sy(B.gram, B.ld, i, h) * sy(B.gram, B.ld, j, h) / sy(B.gram, B.ld, h, h)
             B.J[i * m + j] = a
     if check:
         memcpy(B.work, B.J, m * m * sizeof(double))

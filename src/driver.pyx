@@ -36,6 +36,8 @@ cdef class Objective:
     cdef object jac
     cdef bint together
     cdef bint numerical
+    cdef int calls_of_fun    # for the pair under way
+    cdef int calls_of_jac
 
     def __init__(self, fun, jac, bint numerical=False):
         self.fun, self.jac, self.numerical = fun, jac, numerical
@@ -43,7 +45,9 @@ cdef class Objective:
 
     cdef object pair(self, x, BaseSolver solver, double *f):
         """Set f at x and return g there as a contiguous array; None if f tells enough."""
+        self.calls_of_fun = self.calls_of_jac = 0
         if self.together:
+            self.calls_of_fun = self.calls_of_jac = 1
             pair = self.fun(x)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError('with jac=True, fun must return the pair (f, g); '
@@ -54,6 +58,7 @@ cdef class Objective:
             value = solver.s.f
             solver.s.nfev -= 1
         else:
+            self.calls_of_fun = 1
             value = self.fun(x)
         f[0] = as_value(value)
         if solver.s.phase == START:
@@ -65,6 +70,7 @@ cdef class Objective:
         # fun may have written on x; jac gets the point anew.
         x = new_vector(solver.n)
         solver_point(&solver.s, vector_data(x))
+        self.calls_of_jac = 1
         if not self.numerical:
             return as_gradient(self.jac(x), solver.n)
         before = self.jac.nfev
@@ -117,6 +123,8 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         try:
             g = objective.pair(x, solver, &f)
         except StopIteration:
+            s.nfev += objective.calls_of_fun
+            s.njev += objective.calls_of_jac
             solver._stop()
             break
         new = tell(solver, f, g)

@@ -33,7 +33,8 @@ cdef extern from "kernels_simd.h" nogil:
                           const double *l, const double *u, double *g, const double *g_new,
                           double *s, double *y, double *g_free, double *t_min,
                           double *pinned) noexcept nogil
-        void mask(Py_ssize_t n, const signed char *status, const double *v, double *out) noexcept nogil
+        void mask(Py_ssize_t n, const signed char *status, const double *v,
+                  double *out) noexcept nogil
         void step_free(Py_ssize_t n, double inv_theta, const double *g, const double *we,
                        double *d) noexcept nogil
         double step_box(Py_ssize_t n, double inv_theta, double t_fixed, const double *x,

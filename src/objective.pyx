@@ -7,7 +7,7 @@ are. Everything else that is real and of the right size is converted; the rest i
 names what came.
 """
 cimport numpy as cnp
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.object cimport PyObject
 
 import numpy as np
@@ -44,7 +44,7 @@ cdef bint is_ours_alone(object array) noexcept:
 
 cdef double as_value(object value) except? -1.0:
     """f as a double: any real scalar, or an array of one element."""
-    if PyFloat_CheckExact(value):
+    if PyFloat_Check(value):    # np.float64 is one
         return PyFloat_AS_DOUBLE(value)
     return convert_value(value)
 

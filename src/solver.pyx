@@ -26,11 +26,12 @@ from lbfgsb._core.cauchy cimport cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pairs, compact_take_candidate)
-from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve, dot,
+from lbfgsb._core.kernels cimport (BLOCK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve,
+                                   chunk_count, dot,
                                    kernels_in_use, run_chunks, team_place)
-from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT,
-                                       LineSearchVerdict, line_search_give_up,
-                                       line_search_start, line_search_tell)
+from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
+                                       line_search_give_up, line_search_start,
+                                       line_search_tell)
 from lbfgsb._core.subspace cimport subspace_coefficients, subspace_place, subspace_step
 
 import numpy as np
@@ -104,7 +105,7 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
     s.B.n = s.box.n = n
     s.B.m = m
     s.box.bounded = bounded
-    s.team.threads = s.options.threads
+    s.team.threads = <int>min(<Py_ssize_t>s.options.threads, chunk_count(n))
     s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
     s.team.scratch_size = (max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
                            + 2 * LANES)
@@ -289,14 +290,19 @@ ctypedef struct AcceptContext:
 
 
 cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
-    """Move to x + alpha d, where the gradient is g; measure there; take the new pair."""
+    """Move to x + alpha d, where the gradient is g; measure there; take the new pair.
+
+    The pair must have sᵀy > eps_SY |sᵀg|, g the old gradient: a test that neither the scale of f
+    nor that of x changes, unlike one against yᵀy.
+    """
+    cdef double least_curvature = -s.options.eps_SY * alpha * s.search.slope0
     cdef AcceptContext v
     v.s, v.alpha, v.g = s, alpha, g
     v.columns = 2 * s.B.k + 2
     v.vectors = 5 if s.box.fixed > 0 else 3
     run_accept(s, &v)
     if not compact_take_candidate(&s.B, s.team.total + PRODUCTS, v.vectors, v.vectors == 5,
-                                  s.options.eps_SY):
+                                  least_curvature):
         s.skipped += 1
 
 
@@ -384,7 +390,10 @@ cdef bint solver_advance(SolverState *s, double *out) noexcept nogil:
 
 
 cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
-    """Set box.d, and x + d in `out` unless that is NULL; False if rounding leaves no direction that goes down."""
+    """Set box.d, and x + d in `out` unless that is NULL.
+
+    Returns False if rounding leaves no direction that goes down.
+    """
     cdef bint check = s.options.check
     if s.B.k == 0:    # B = I: the projected steepest descent direction
         s.cauchy.t, s.cauchy.t_fixed = 1, 0
@@ -538,9 +547,9 @@ cdef class BaseSolver:
         else:
             solver_finish(&self.s, STOPPED_BY_USER)
 
-    def _count(self, Py_ssize_t nfev):
-        """Count evaluations of f that the solver did not ask for (numerical gradients)."""
-        self.s.nfev += nfev
+    def _set_counts(self, Py_ssize_t nit, Py_ssize_t nfev, Py_ssize_t njev):
+        """Go on from these counts."""
+        self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
 
     def _set_tolerances(self, double ftarget, double gtol):
         """Set what could only be known after the first f and g."""
@@ -728,19 +737,16 @@ cdef class BaseSolver:
             self.s.phase, self.s.reason = self.s.phase_at_end, RUNNING
 
     def _warm_start(self, double f, const double[::1] g, const double[:, ::1] S,
-                    const double[:, ::1] Y, Py_ssize_t nit, Py_ssize_t nfev, Py_ssize_t njev):
-        """Go on at x0 from known f, g, pairs (k, n) and counts, with no other memory."""
+                    const double[:, ::1] Y):
+        """Go on at x0 from known f, g and pairs (k, n), with no other memory."""
         self._redefine(f, NAN, g, S, Y)
-        self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
         self.s.phase = ITERATE
 
-    def _give_pairs(self, const double[:, ::1] S, const double[:, ::1] Y, Py_ssize_t nit,
-                    Py_ssize_t nfev, Py_ssize_t njev):
-        """Hold pairs (k, n) and go on from these counts; f and g at x0 are still wanted."""
+    def _give_pairs(self, const double[:, ::1] S, const double[:, ::1] Y):
+        """Hold pairs (k, n); f and g at x0 are still wanted."""
         if S.shape[0] > 0:
             with nogil:
                 compact_set_pairs(&self.s.B, S.shape[0], &S[0, 0], &Y[0, 0])
-        self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
 
     cdef object _square(self, const double *gram):
         cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld

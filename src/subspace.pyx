@@ -23,7 +23,7 @@ from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from lbfgsb._core.box cimport box_trial_rows
-from lbfgsb._core.compact cimport compact_multiply_M, compact_newton_coefficients, ss, sy, yy
+from lbfgsb._core.compact cimport compact_multiply_M, ss, sy, yy
 from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_rows,
                                  solve_lower_transposed)
 from lbfgsb._core.kernels cimport BLOCK, LANES, MIN, SUMS, carve, run_chunks
@@ -82,7 +82,7 @@ cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *ca
 
 
 cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) noexcept nogil:
-    cdef Py_ssize_t i, j, l, k = B.k, m = B.m, ld = B.ld
+    cdef Py_ssize_t i, j, h, k = B.k, m = B.m, ld = B.ld
     cdef double a, theta = B.theta
     for i in range(k):
         for j in range(i + 1):
@@ -102,8 +102,8 @@ cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) n
     for i in range(k):
         for j in range(i + 1):
             a = theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
-            for l in range(k):
-                a += sub.V[i * m + l] * sub.V[j * m + l]
+            for h in range(k):
+                a += sub.V[i * m + h] * sub.V[j * m + h]
             sub.C[i * m + j] = a
     if check:
         memcpy(sub.work, sub.C, m * m * sizeof(double))

@@ -1,0 +1,15 @@
+from collections.abc import Callable
+from typing import Any
+
+from lbfgsb._core.solver import BaseSolver
+
+class Objective:
+    def __init__(self, fun: Callable[..., Any], jac: Any, numerical: bool = False) -> None: ...
+
+def run(
+    solver: BaseSolver,
+    objective: Objective,
+    on_start: Callable[[], None] | None = None,
+    redefine: Callable[[], None] | None = None,
+    on_iterate: Callable[[], bool] | None = None,
+) -> None: ...
