@@ -21,7 +21,8 @@ from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from lbfgsb._core.box cimport box_clip, box_free_all, box_place, box_trial, box_update_status
+from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_trial, box_trial_rows,
+                               box_update_status)
 from lbfgsb._core.cauchy cimport cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
                                    compact_newton_coefficients, compact_place, compact_reset,
@@ -59,6 +60,9 @@ cdef enum:
 
 # A step whose predicted decrease is less than this many rounding errors of f can't be seen in f.
 cdef double INVISIBLE = 10 * DBL_EPSILON
+
+# Values of f that differ by less, relative to f, may differ by rounding alone.
+cdef double NOISE = 1e-12
 
 # What the acceptance of a step reports besides products with W.
 cdef enum:
@@ -196,7 +200,13 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
         start(s, f, g)
         return False
     slope = dot(&s.team, s.box.n, g, s.box.d) if isfinite(f) and g != NULL else NAN
-    verdict = line_search_tell(&s.search, f, slope)
+    if (fabs(f - s.f) <= NOISE * fabs(s.f) and isfinite(slope)
+            and trial_norm(s, g) <= s.options.gtol):
+        # f is at its rounding errors and can't tell any more whether this is a step in the right
+        # direction; the gradient can.
+        verdict = ACCEPT_TRIAL
+    else:
+        verdict = line_search_tell(&s.search, f, slope)
     if verdict == TRY_NEXT and s.search.trials >= s.options.maxls:
         verdict = line_search_give_up(&s.search)
     if verdict == TRY_NEXT or verdict == NO_STEP:
@@ -218,6 +228,36 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
     s.nit += 1
     s.phase = ITERATE
     return True
+
+
+ctypedef struct NormContext:
+    const SolverState *s
+    const double *g
+
+
+cdef double trial_norm(SolverState *s, const double *g) noexcept nogil:
+    """The inf-norm of the projected gradient at the trial point, where the gradient is g."""
+    cdef NormContext v
+    v.s, v.g = s, g
+    run_chunks(&s.team, norm_chunk, &v, s.box.n, 6, 0, s.team.total)
+    return s.team.total[MAX]
+
+
+cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
+                     double *scratch) noexcept nogil:
+    cdef NormContext *v = <NormContext *>context
+    cdef const Box *box = &v.s.box
+    cdef double x, g
+    cdef Py_ssize_t block, i, start, size
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        start = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - start)
+        box_trial_rows(box, v.s.search.alpha, start, size, scratch - start)
+        for i in range(start, start + size):
+            x, g = scratch[i - start], v.g[i]
+            if box.bounded:
+                g = min(x - box.lower[i], g) if g > 0 else max(x - box.upper[i], g)
+            partial[MAX] = max(partial[MAX], fabs(g))
 
 
 cdef void start(SolverState *s, double f, const double *g) noexcept nogil:
@@ -422,12 +462,16 @@ cdef void restrict(SolverState *s) noexcept nogil:
 
 
 cdef void begin_search(SolverState *s) noexcept nogil:
-    """The first trial: the whole step, or a step of unit length while nothing is known of B."""
+    """The first trial.
+
+    The whole step, but one of unit length at the start and where the memory was dropped: nothing
+    is known of the size of B there.
+    """
     cdef Options *o = &s.options
     cdef double alpha_max = min(o.max_steplength, s.subspace.limit), alpha = 1
     if s.box.bounded and s.nit == 0:
         alpha_max = min(alpha_max, 1.0)
-    if s.B.k == 0 and not s.box.boxed:
+    if s.B.k == 0 and not s.box.boxed and (s.nit == 0 or s.restarts > 0):
         alpha = 1 / sqrt(s.subspace.squared)
     s.first_alpha = min(alpha, alpha_max)
     s.search.f_tol, s.search.g_tol = o.ftol_linesearch, o.gtol_linesearch
