@@ -146,7 +146,8 @@ def minimize_lbfgsb(
         With
 
         - x, fun, jac: the last accepted iterate, f and the gradient there, as they were
-          evaluated;
+          evaluated; no iterate has a lower f, but for rounding errors (1e-12, relative) where the
+          last step meets `gtol`;
         - nfev, njev, nit: calls of f and of the gradient, accepted iterates;
         - status, success, message: 0 converged (True), 1 a limit was reached (False), 2 abnormal
           (False), 3 stopped by the callback or the objective (True);

@@ -1,7 +1,8 @@
 """The console script ``lbfgsb``.
 
-``lbfgsb demo`` solves two problems in the terminal, next to SciPy's L-BFGS-B; ``lbfgsb info``
-says what is installed and which processor features it uses.
+``lbfgsb demo`` solves two problems in the terminal, next to SciPy's L-BFGS-B; ``lbfgsb bench``
+measures both solvers' own time; ``lbfgsb info`` says what is installed and which processor
+features it uses.
 
 A subcommand is a function that adds its parser and names the function to run; it is listed in
 `_COMMANDS`, and that is all.
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, OptimizeResult, minimize
 from scipy.special import expit
 
-from lbfgsb import get_grad_projection_inf_norm, minimize_lbfgsb
+from lbfgsb import _bench, get_grad_projection_inf_norm, minimize_lbfgsb
 from lbfgsb.benchmarks import rosenbrock_fun_and_grad
 
 Vector: TypeAlias = NDArray[np.float64]
@@ -260,6 +261,18 @@ def _time_interleaved(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def _add_bench(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="the solver's own time, next to SciPy's and to memory's limit",
+        description="Measure the solver's own time per evaluation on the chained Rosenbrock "
+        "function, next to SciPy's L-BFGS-B and to NLopt and genoxide if they are installed, and "
+        "how far an iteration is from the time of reading its memory. Takes ten minutes or so.",
+    )
+    _bench.add_arguments(parser)
+    parser.set_defaults(run=_bench.run)
+
+
 def _add_info(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "info",
@@ -292,4 +305,4 @@ def _info(args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_demo, _add_info)
+_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_demo, _add_bench, _add_info)

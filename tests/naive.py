@@ -4,7 +4,10 @@ Everything here is dense and slow, written from the papers: B as an n x n matrix
 a walk over sorted break points, the subspace minimiser by solving with a submatrix.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
+from hypothesis import strategies as st
 
 from lbfgsb._core.solver import BaseSolver
 
@@ -159,3 +162,48 @@ def drive(solver, fg, iterations):
             iterations -= 1
             yield
         solver._advance()
+
+
+KINDS = (
+    "free", "below", "above", "box", "near", "tie", "ulp", "fixed", "at lower", "at upper",
+)  # fmt: skip
+
+
+@st.composite
+def states(draw, decades=3.0, largest=8):
+    """x, g, bounds of every kind, and pairs of a quadratic function.
+
+    Of the variables of the kind "tie" all that move reach their bounds at the same t.
+    """
+    n, k = draw(st.integers(1, largest)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    S, Y = random_pairs(rng, n, k, draw(st.floats(0.0, decades)))
+    x = rng.integers(1, 9, size=n) * rng.choice([-0.125, 0.125], size=n)
+    g = np.array([draw(st.sampled_from([-2.0, -1.0, -0.25, 0.0, 0.5, 1.0])) for _ in range(n)])
+    if draw(st.booleans()):
+        g *= rng.uniform(0.5, 1.5, size=n)
+    kinds = [draw(st.sampled_from(KINDS)) for _ in range(n)]
+    lower, upper = x - 4 * rng.exponential(size=n), x + 4 * rng.exponential(size=n)
+    t_tie = draw(st.sampled_from([0.125, 0.5, 2.0]))
+    for i, kind in enumerate(kinds):
+        if kind in ("free", "above"):
+            lower[i] = -np.inf
+        if kind in ("free", "below"):
+            upper[i] = np.inf
+        if kind == "near":
+            lower[i], upper[i] = x[i] - 0.01, x[i] + 0.01
+        if kind == "tie":
+            lower[i], upper[i] = x[i] - t_tie * abs(g[i]), x[i] + t_tie * abs(g[i])
+        if kind == "ulp":
+            lower[i], upper[i] = x[i], np.nextafter(x[i], np.inf)
+        if kind in ("fixed", "at lower"):
+            lower[i] = x[i]
+        if kind in ("fixed", "at upper"):
+            upper[i] = x[i]
+    return SimpleNamespace(n=n, x=x, g=g, lower=lower, upper=upper, S=S, Y=Y)
+
+
+def x_cauchy_of(state, model):
+    """x_cauchy as the core means it: t and the status of each variable."""
+    at_bound = np.where(model["status"] > 0, state.upper, state.lower)
+    return np.where(model["status"] == 0, state.x - model["t"] * state.g, at_bound)

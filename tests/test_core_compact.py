@@ -21,7 +21,7 @@ from lbfgsb import extract_hess_inv_diag, minimize_lbfgsb
 
 EPS = np.finfo(float).eps
 seeds = st.integers(0, 2**32 - 1)
-many = settings(max_examples=200, deadline=None)
+many = settings(max_examples=200, deadline=None, derandomize=True)
 
 
 @st.composite

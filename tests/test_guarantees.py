@@ -214,8 +214,11 @@ def test_the_best_accepted_iterate_is_returned(seed, n):
         callback=lambda xk: values.append(p.fun(xk)),
         **LONG,
     )
-    assert res.fun == min(values) == p.fun(res.x)
-    assert all(b <= a for a, b in itertools.pairwise(values))
+    assert res.fun == values[-1] == p.fun(res.x)
+    assert all(b <= a for a, b in itertools.pairwise(values[:-1]))
+    # The last step may raise f by its rounding errors if that brings the gradient to gtol.
+    assert values[-1] <= min(values) + 1e-12 * abs(min(values))
+    assert values[-1] == min(values) or "PGTOL" in res.message
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -1,0 +1,871 @@
+"""The benchmark behind ``lbfgsb bench``: the solver's own time, and how far it is from memory's.
+
+What is measured is the solver alone: the time of a run less the time inside the objective, which
+a wrapper around it takes, divided by the number of evaluations. The objective is the chained
+Rosenbrock function in NumPy. All solvers run in one process and take turns, so that what disturbs
+one disturbs all; a ratio is the median of the ratios of neighbouring runs, not the ratio of two
+medians.
+
+For large n an iteration can't be faster than memory: it must read W = [Y S], 2·m·n numbers, twice
+without bounds (Wᵀ[g, s, y], then the step) and three times with some active (the subspace
+residual besides). How long one read takes is measured in the same run. For this comparison the
+time of an iteration counts from where the memory holds m pairs, without set-up and result.
+
+This module imports nothing of lbfgsb before it runs, so that ``tools/bench/environments.py`` can
+measure other releases with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, minimize
+
+Vector: TypeAlias = NDArray[np.float64]
+Objective: TypeAlias = Callable[[Vector], tuple[float, Vector]]
+Row: TypeAlias = dict[str, Any]
+
+SIZES = (2, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+QUICK_SIZES = SIZES[:-1]
+KINDS = ("none", "box", "active")
+MAXCOR = 10
+
+# How many times less than SciPy's our time should be: without bounds, with bounds.
+TARGETS = {
+    (2, 1): (10.0, 8.0),
+    (10, 1): (10.0, 8.0),
+    (100, 1): (10.0, 8.0),
+    (1_000, 1): (8.0, 7.0),
+    (10_000, 1): (7.0, 7.0),
+    (100_000, 1): (8.0, 10.0),
+    (1_000_000, 1): (3.5, 4.5),
+    (1_000_000, 2): (6.0, 7.5),
+}
+# How many times the limit an iteration should take at most, from n = LIMIT_TARGET_N on.
+LIMIT_TARGET = 1.5
+LIMIT_TARGET_N = 1_000_000
+
+_WHOLE_SOLVE_UP_TO = 100
+_MOST_ITERATIONS = 40  # of larger problems
+_MEMORY_BOUND_FROM = 10_000
+_THREADS_FROM = 1_000_000
+_ANY = 15_000  # evaluations or iterations: as good as no limit
+_FAR = 1e6  # stands for no bound where a solver takes finite bounds only
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+_WIDTH = 100
+
+
+# --- the problem --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The chained Rosenbrock function with the options that every solver gets.
+
+    Attributes
+    ----------
+    fun : callable
+        ``fun(x) -> (f, g)``.
+    x0 : ndarray of float64, shape (n,)
+    bounds : Bounds, optional
+    gtol : float
+        Of the projected gradient; there is no other stopping test but `maxiter`.
+    maxiter : int
+    evaluations : int
+        The limit for solvers that have none for iterations.
+    """
+
+    fun: Objective
+    x0: Vector
+    bounds: Bounds | None
+    gtol: float
+    maxiter: int
+    evaluations: int = _ANY
+
+
+def make_problem(n: int, kind: str, fun: Objective) -> Problem:
+    """Return the problem of `n` variables.
+
+    Parameters
+    ----------
+    n : int
+    kind : {'none', 'box', 'active'}
+        ``'none'`` has no bounds; it starts from (−1.2, 1, −1.2, 1, ...). ``'box'`` starts from
+        there in −2 ≤ x ≤ 2 with x₁, x₄, x₇, ... ≤ 0.9, and meets few bounds in 40 iterations.
+        ``'active'`` is the same box from x = 0.5, where a third of the variables come to rest at
+        their bounds within ten iterations.
+    fun : callable
+        ``fun(x) -> (f, g)``.
+
+    Returns
+    -------
+    Problem
+    """
+    x0 = np.full(n, 0.5) if kind == "active" else np.resize([-1.2, 1.0], n)
+    whole = n <= _WHOLE_SOLVE_UP_TO
+    gtol = 1e-6 if whole else 1e-3 if kind == "active" else 0.0
+    maxiter = _ANY if whole else _MOST_ITERATIONS
+    if kind == "none":
+        return Problem(fun, x0, None, gtol, maxiter)
+    upper = np.full(n, 2.0)
+    upper[::3] = 0.9
+    return Problem(fun, np.minimum(x0, upper), Bounds(np.full(n, -2.0), upper), gtol, maxiter)
+
+
+# --- the solvers --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A solver that can be measured.
+
+    Attributes
+    ----------
+    solve : callable
+        ``solve(problem, stamps) -> (iterations, f)``, None for iterations that it doesn't tell.
+        It appends to `stamps` the times at which each evaluation begins and ends.
+    is_setup_counted : bool
+        Whether what it does before the first evaluation counts. It does for SciPy and lbfgsb; of
+        the others, some take seconds to read a million bounds.
+    """
+
+    solve: Callable[[Problem, list[float]], tuple[int | None, float]]
+    is_setup_counted: bool = True
+
+
+def _timed(fun: Objective, stamps: list[float]) -> Objective:
+    clock, append = time.perf_counter, stamps.append
+
+    def timed(x: Vector) -> tuple[float, Vector]:
+        append(clock())
+        result = fun(x)
+        append(clock())
+        return result
+
+    return timed
+
+
+def _options(problem: Problem) -> dict[str, Any]:
+    return {
+        "maxcor": MAXCOR,
+        "ftol": 0.0,
+        "gtol": problem.gtol,
+        "maxiter": problem.maxiter,
+        "maxfun": _ANY,
+    }
+
+
+def solve_with_lbfgsb(
+    problem: Problem, stamps: list[float], **options: Any
+) -> tuple[int | None, float]:
+    """Solve with `minimize_lbfgsb` of the lbfgsb that can be imported, whichever it is."""
+    from lbfgsb import minimize_lbfgsb
+
+    result = minimize_lbfgsb(
+        x0=problem.x0,
+        fun=_timed(problem.fun, stamps),
+        jac=True,
+        **({"bounds": problem.bounds} | _options(problem) | options),
+    )
+    return int(result.nit), float(result.fun)
+
+
+def solve_with_scipy(problem: Problem, stamps: list[float]) -> tuple[int | None, float]:
+    """Solve with SciPy's L-BFGS-B."""
+    result = minimize(
+        _timed(problem.fun, stamps),
+        problem.x0,
+        method="L-BFGS-B",
+        jac=True,
+        bounds=problem.bounds,
+        options=_options(problem),
+    )
+    return int(result.nit), float(result.fun)
+
+
+def _solve_with_nlopt(problem: Problem, stamps: list[float]) -> tuple[int | None, float]:
+    """Solve with NLopt's LD_LBFGS (Lukšan's PLIS), which takes bounds too."""
+    nlopt = importlib.import_module("nlopt")
+    clock, append = time.perf_counter, stamps.append
+
+    def timed(x: Vector, g: Vector) -> float:
+        append(clock())
+        f, g[:] = problem.fun(x)
+        append(clock())
+        return f
+
+    optimiser = nlopt.opt(nlopt.LD_LBFGS, problem.x0.size)
+    optimiser.set_min_objective(timed)
+    optimiser.set_vector_storage(MAXCOR)
+    optimiser.set_maxeval(problem.evaluations)
+    if problem.bounds is not None:
+        optimiser.set_lower_bounds(problem.bounds.lb)
+        optimiser.set_upper_bounds(problem.bounds.ub)
+    # When rounding keeps it from a lower f it raises; it has done its work then.
+    with suppress(nlopt.RoundoffLimited, RuntimeError):
+        optimiser.optimize(problem.x0)
+    return None, float(optimiser.last_optimum_value())
+
+
+def _solve_with_genoxide(problem: Problem, stamps: list[float]) -> tuple[int | None, float]:
+    """Solve with genoxide's L-BFGS-B, which takes finite bounds only."""
+    genoxide = importlib.import_module("genoxide")
+    n = problem.x0.size
+    space = genoxide.Real((-_FAR, _FAR), length=n)
+    if problem.bounds is not None:
+        lower, upper = problem.bounds.lb.tolist(), problem.bounds.ub.tolist()
+        space = genoxide.Real(list(zip(lower, upper, strict=True)))
+    optimiser = genoxide.Lbfgsb(
+        space,
+        memory=MAXCOR,
+        gradient_tolerance=problem.gtol,
+        function_tolerance=0.0,
+        initial_genome=problem.x0.tolist(),
+        objective="minimize",
+        seed=1,
+    )
+    fun = _timed(problem.fun, stamps)
+    result = optimiser.run(fun, gradient=True, evaluations=problem.evaluations)
+    return None, float(result.best_fitness)
+
+
+_PEERS = {"NLopt": ("nlopt", _solve_with_nlopt), "genoxide": ("genoxide", _solve_with_genoxide)}
+
+
+def _installed_peers() -> dict[str, Solver]:
+    return {
+        name: Solver(solve, is_setup_counted=False)
+        for name, (module, solve) in _PEERS.items()
+        if importlib.util.find_spec(module) is not None
+    }
+
+
+# --- the measurement ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one run took.
+
+    Attributes
+    ----------
+    evaluation : float
+        Seconds of the solver an evaluation.
+    iteration : float, optional
+        Seconds of the solver an iteration that has all pairs; an evaluation for solvers that
+        don't tell their iterations; None if the run was too short.
+    evaluations : int
+    iterations : int, optional
+    fun : float
+        The last f.
+    """
+
+    evaluation: float
+    iteration: float | None
+    evaluations: int
+    iterations: int | None
+    fun: float
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to go on: at least `least` rounds, then up to `most` within `seconds`."""
+
+    seconds: float = 4.0
+    least: int = 5
+    most: int = 200
+
+
+QUICK = Effort(seconds=0.5, least=3, most=60)
+
+
+def run_once(solver: Solver, problem: Problem, full: int | None = None) -> Sample:
+    """Run a solver once and return what it took.
+
+    Parameters
+    ----------
+    solver : Solver
+    problem : Problem
+    full : int, optional
+        After how many evaluations it has all pairs.
+
+    Returns
+    -------
+    Sample
+    """
+    stamps: list[float] = []
+    begun = time.perf_counter()
+    iterations, f = solver.solve(problem, stamps)
+    ended = time.perf_counter()
+    begins, ends = np.array(stamps[::2]), np.array(stamps[1::2])
+    if not solver.is_setup_counted:
+        begun = begins[0]
+    calls = len(begins)
+    spent = ended - begun - float(np.sum(ends - begins))
+    return Sample(
+        spent / calls, _iteration_seconds(begins, ends, iterations, full), calls, iterations, f
+    )
+
+
+def _iteration_seconds(
+    begins: Vector, ends: Vector, iterations: int | None, full: int | None
+) -> float | None:
+    """Return the time between evaluations once there are all pairs, divided by the iterations."""
+    calls = len(begins)
+    if full is None or calls <= full:
+        return None
+    counted = calls - full if iterations is None else iterations - MAXCOR
+    if counted < 1:
+        return None
+    return float(np.sum(begins[full:] - ends[full - 1 : -1])) / counted
+
+
+def measure(
+    problem: Problem,
+    solvers: dict[str, Solver],
+    effort: Effort,
+    probes: Mapping[str, Callable[[], float]] | None = None,
+) -> tuple[dict[str, list[Sample]], dict[str, list[float]]]:
+    """Run the solvers in turn, round by round, each round in the opposite order of the last.
+
+    Parameters
+    ----------
+    problem : Problem
+    solvers : dict of str to Solver
+        The first one's number of evaluations is the limit of those that don't tell iterations.
+    effort : Effort
+    probes : dict of str to callable, optional
+        What else to measure in each round; they return seconds.
+
+    Returns
+    -------
+    samples : dict of str to list of Sample
+        By solver, one a round.
+    probed : dict of str to list of float
+    """
+    problem, full = _rehearse(problem, solvers)
+    probes = probes or {}
+    samples: dict[str, list[Sample]] = {name: [] for name in solvers}
+    probed: dict[str, list[float]] = {name: [] for name in probes}
+    begun = time.perf_counter()
+    for rounds in range(effort.most):
+        if rounds >= effort.least and time.perf_counter() - begun > effort.seconds:
+            break
+        for name in list(solvers)[:: -1 if rounds % 2 else 1]:
+            samples[name].append(run_once(solvers[name], problem, full[name]))
+        for name, probe in probes.items():
+            probed[name].append(probe())
+    return samples, probed
+
+
+def _rehearse(problem: Problem, solvers: dict[str, Solver]) -> tuple[Problem, dict[str, int]]:
+    """Run everything once; return the problem with its limits, and the evaluations to all pairs.
+
+    The runs are deterministic: one stopped after MAXCOR iterations is the beginning of the whole.
+    """
+    first = next(iter(solvers.values()))
+    problem = replace(problem, evaluations=run_once(first, problem).evaluations)
+    short = replace(problem, maxiter=MAXCOR, evaluations=2 * MAXCOR)
+    return problem, {name: run_once(solver, short).evaluations for name, solver in solvers.items()}
+
+
+def pairwise_ratio(numerators: Iterable[float], denominators: Iterable[float]) -> float:
+    """Return the median of the ratios of what was measured in the same rounds."""
+    return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
+
+
+def summarise(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return what the runs of one solver took, in numbers that JSON knows."""
+    iteration = [s.iteration for s in samples if s.iteration is not None]
+    return {
+        "seconds_per_evaluation": statistics.median(s.evaluation for s in samples),
+        "seconds_per_iteration": statistics.median(iteration) if iteration else None,
+        "evaluations": samples[-1].evaluations,
+        "iterations": samples[-1].iterations,
+        "fun": samples[-1].fun,
+        "samples": [s.evaluation for s in samples],
+    }
+
+
+# --- the table's rows ---------------------------------------------------------------------
+
+
+def _rows(n: int, kind: str, fun: Objective, effort: Effort) -> list[Row]:
+    """Measure one size and kind of bounds; return one row for each number of threads."""
+    from lbfgsb._core import kernels
+
+    threads = [1]
+    if n >= _THREADS_FROM and _processors() > 1 and kernels.openmp():
+        threads.append(2)
+    ours = {f"lbfgsb {k}": Solver(partial(solve_with_lbfgsb, threads=k)) for k in threads}
+    probes: dict[str, Callable[[], float]] = {}
+    if n >= _MEMORY_BOUND_FROM:
+        probes = {
+            f"lbfgsb {k}": partial(kernels.read_seconds, n, 2 * MAXCOR, k, 3) for k in threads
+        }
+    solvers = ours | {"SciPy": Solver(solve_with_scipy)} | _installed_peers()
+    samples, reads = measure(make_problem(n, kind, fun), solvers, effort, probes)
+    others = {name: runs for name, runs in samples.items() if name not in ours}
+    return [
+        _row(n, kind, k, samples[f"lbfgsb {k}"], others, reads.get(f"lbfgsb {k}", []))
+        for k in threads
+    ]
+
+
+def _row(
+    n: int,
+    kind: str,
+    threads: int,
+    ours: list[Sample],
+    others: dict[str, list[Sample]],
+    reads: list[float],
+) -> Row:
+    solvers = {"lbfgsb": summarise(ours)}
+    for name, runs in others.items():
+        solvers[name] = summarise(runs)
+        solvers[name]["ratio"] = pairwise_ratio(
+            [s.evaluation for s in runs], [s.evaluation for s in ours]
+        )
+    target = TARGETS.get((n, threads))
+    return {
+        "n": n,
+        "bounds": kind,
+        "threads": threads,
+        "solvers": solvers,
+        "target": None if target is None else target[kind != "none"],
+        "limit": _limit(n, kind, ours, reads),
+    }
+
+
+def _limit(n: int, kind: str, ours: list[Sample], reads: list[float]) -> Row | None:
+    """Compare the iterations with the reads of W that they can't do without."""
+    rounds = [
+        (s.iteration, read)
+        for s, read in zip(ours, reads, strict=False)
+        if s.iteration is not None
+    ]
+    if not rounds:
+        return None
+    count = 2 if kind == "none" else 3
+    return {
+        "read_seconds": statistics.median(read for _, read in rounds),
+        "reads": count,
+        "distance": statistics.median(seconds / (count * read) for seconds, read in rounds),
+        "target": LIMIT_TARGET if n >= LIMIT_TARGET_N else None,
+    }
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the times depend on, in general terms."""
+    from lbfgsb._core import kernels
+
+    blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "processor": _processor_model(),
+        "processors": _processors(),
+        "cpu_kernels": kernels.cpu(),
+        "system": platform.system(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "blas": blas.get("name", "unknown"),
+        "blas_threads": os.environ.get(_BLAS_THREADS),
+        "versions": {
+            "lbfgsb": metadata.version("lbfgsb"),
+            "SciPy": scipy.__version__,
+            "NumPy": np.__version__,
+            "Python": platform.python_version(),
+        }
+        | {
+            name: metadata.version(module)
+            for name, (module, _) in _PEERS.items()
+            if importlib.util.find_spec(module) is not None
+        },
+    }
+
+
+def _processor_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+# --- what is printed ----------------------------------------------------------------------
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a time with three digits and its unit.
+
+    Examples
+    --------
+    >>> format_seconds(0.0000123), format_seconds(0.5), format_seconds(None)
+    ('12.3 µs', '500 ms', '-')
+    """
+    if seconds is None:
+        return "-"
+    units = {1.0: "s", 1e-3: "ms", 1e-6: "µs"}
+    scale = next((scale for scale in units if seconds >= 0.9995 * scale), 1e-6)
+    value = seconds / scale
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {units[scale]}"
+
+
+def format_ratio(ratio: float | None) -> str:
+    """Return a ratio with three digits.
+
+    Examples
+    --------
+    >>> format_ratio(10.54), format_ratio(0.5), format_ratio(None)
+    ('10.5x', '0.50x', '-')
+    """
+    return "-" if ratio is None else f"{ratio:.2f}x" if ratio < 9.995 else f"{ratio:.1f}x"
+
+
+def _introduction(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    threads = machine["blas_threads"]
+    said = [
+        versions,
+        f"{machine['processor']}, {machine['processors']} processors, {machine['cpu_kernels']} "
+        f"kernels, {machine['system']}",
+        f"SciPy's BLAS ({machine['blas']}) with {_BLAS_THREADS}={threads}; the command sets 1 "
+        "unless it is set",
+    ]
+    if machine["load"] is not None and machine["load"] > 0.5:
+        said.append(f"Load average {machine['load']}: other processes disturb these times.")
+    said += [
+        "",
+        "Chained Rosenbrock function, 10 pairs; time of the solver alone (total less the "
+        "objective's) per evaluation; medians of runs that take turns. Bounds: none; box, "
+        "-2 <= x <= 2 with every third x <= 0.9, from the same start (-1.2, 1, ...); active, that "
+        "box from x = 0.5, where a third of the variables come to rest at bounds.",
+    ]
+    if "NLopt" in machine["versions"] or "genoxide" in machine["versions"]:
+        said.append("Set-up is counted for lbfgsb and SciPy only.")
+    if "genoxide" in machine["versions"]:
+        said.append("genoxide takes finite bounds only: -1e6 <= x <= 1e6 for none.")
+    return "\n".join(textwrap.fill(line, _WIDTH) for line in said)
+
+
+def _table_head(names: Iterable[str]) -> str:
+    head = f"{'n':>9}{'bounds':>8}{'threads':>9}{'lbfgsb':>10}"
+    for name in names:
+        head += f"{name:>10}{'ratio':>8}"
+        if name == "SciPy":
+            head += f"{'target':>8}"
+    return head
+
+
+def _table_line(row: Row) -> str:
+    solvers = row["solvers"]
+    ours = format_seconds(solvers["lbfgsb"]["seconds_per_evaluation"])
+    line = f"{row['n']:>9}{row['bounds']:>8}{row['threads']:>9}{ours:>10}"
+    for name in list(solvers)[1:]:
+        seconds = format_seconds(solvers[name]["seconds_per_evaluation"])
+        line += f"{seconds:>10}{format_ratio(solvers[name]['ratio']):>8}"
+        if name == "SciPy":
+            target = "-" if row["target"] is None else f"{row['target']:g}x"
+            line += f"{target:>8}"
+    return line
+
+
+def _limit_lines(rows: Iterable[Row]) -> list[str]:
+    """Return the second table: iterations in units of memory's limit."""
+    said = (
+        "The limit: an iteration reads W = [Y S], 20 n numbers, at least twice without bounds, "
+        "three times with. Time of an iteration of lbfgsb with 10 pairs, time of reading W once "
+        "in the same run, and iteration / (reads x read)."
+    )
+    lines = [
+        *textwrap.wrap(said, _WIDTH),
+        "",
+        f"{'n':>9}{'bounds':>8}{'threads':>9}{'iteration':>11}{'read W':>10}{'reads':>7}"
+        f"{'distance':>10}{'target':>8}",
+    ]
+    for row in rows:
+        limit = row["limit"]
+        if limit is None:
+            continue
+        iteration = format_seconds(row["solvers"]["lbfgsb"]["seconds_per_iteration"])
+        target = "-" if limit["target"] is None else f"{limit['target']:g}x"
+        lines.append(
+            f"{row['n']:>9}{row['bounds']:>8}{row['threads']:>9}{iteration:>11}"
+            f"{format_seconds(limit['read_seconds']):>10}{limit['reads']:>7}"
+            f"{format_ratio(limit['distance']):>10}{target:>8}"
+        )
+    return lines
+
+
+# --- the picture --------------------------------------------------------------------------
+
+# Okabe and Ito's colours, for all eyes; a marker each for print.
+_STYLES = {
+    "lbfgsb": ("#0072B2", "o"),
+    "SciPy": ("#D55E00", "s"),
+    "NLopt": ("#009E73", "^"),
+    "genoxide": ("#CC79A7", "D"),
+}
+_TITLES = {
+    "none": "No bounds",
+    "box": "In a box, few variables at bounds",
+    "active": "In a box, a third of the variables at bounds",
+}
+_PLOTTED = ("none", "active")
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw the time of an iteration over n, one panel without bounds and one with.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        The ``rows`` of the report.
+    path : Path
+        Its ending says the format.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    style: Any = {
+        "font.size": 9.0,
+        "axes.titlesize": 10.0,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "svg.fonttype": "none",
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(8.2, 4.1), layout="constrained")
+        panels = figure.subplots(1, len(_PLOTTED), sharex=True, sharey=True)
+        for panel, kind in zip(panels, _PLOTTED, strict=True):
+            _draw_panel(panel, [row for row in rows if row["bounds"] == kind])
+            panel.set_title(_TITLES[kind], loc="left")
+        panels[0].set_ylabel("Time of the solver per iteration")
+        figure.legend(*_legend(panels), loc="outside lower center", ncols=4, frameon=False)
+        figure.savefig(path, dpi=200)
+
+
+def _draw_panel(panel: Any, rows: list[Row]) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    for name, (colour, marker) in _STYLES.items():
+        unit = " (per evaluation)" if name in _PEERS else ""
+        panel.plot(
+            *_points(rows, name),
+            color=colour,
+            marker=marker,
+            label=name + unit,
+            zorder=4 if name == "lbfgsb" else 3,
+        )
+    panel.plot(
+        *_points(rows, "lbfgsb", threads=2),
+        color=_STYLES["lbfgsb"][0],
+        marker="o",
+        markerfacecolor="white",
+        linestyle="none",
+        label="lbfgsb, 2 threads",
+        zorder=5,
+    )
+    _draw_limit(panel, [row for row in rows if row["limit"] and row["threads"] == 1])
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(EngFormatter(unit="s"))
+    panel.set_xlabel("Number of variables n")
+    panel.grid(True, which="major", color="0.92", linewidth=0.7)
+    panel.set_axisbelow(True)
+
+
+def _draw_limit(panel: Any, rows: list[Row]) -> None:
+    seconds = [row["limit"]["reads"] * row["limit"]["read_seconds"] for row in rows]
+    panel.plot(
+        [row["n"] for row in rows],
+        seconds,
+        color="0.35",
+        linestyle=(0, (4, 2)),
+        label="limit: reading W = [Y S]",
+        zorder=2,
+    )
+    if rows:
+        panel.annotate(
+            {2: "twice", 3: "three times"}[rows[0]["limit"]["reads"]],
+            (rows[0]["n"], seconds[0]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            verticalalignment="top",
+            color="0.35",
+        )
+
+
+def _legend(panels: Iterable[Any]) -> tuple[list[Any], list[str]]:
+    """Return the handles and labels of what is drawn in any of the panels."""
+    drawn = {
+        label: handle
+        for panel in panels
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        if len(handle.get_xdata())
+    }
+    return list(drawn.values()), list(drawn)
+
+
+def _points(rows: list[Row], name: str, threads: int = 1) -> tuple[list[int], list[float]]:
+    points = [
+        (row["n"], row["solvers"][name]["seconds_per_iteration"])
+        for row in rows
+        if row["threads"] == threads and name in row["solvers"]
+    ]
+    points = [(n, seconds) for n, seconds in points if seconds is not None]
+    return [n for n, _ in points], [seconds for _, seconds in points]
+
+
+# --- the command --------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``lbfgsb bench``."""
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer repetitions, n up to 100,000: under a minute"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", type=parse_size, metavar="N", help="numbers of variables, say 2 1e4"
+    )
+    parser.add_argument(
+        "--json", type=_output, metavar="FILE", help="write the results as JSON ('-': to stdout)"
+    )
+    parser.add_argument(
+        "--plot", type=_picture, metavar="FILE", help="draw time per iteration over n (png, ...)"
+    )
+
+
+def parse_size(text: str) -> int:
+    """Return a number of variables, which may be written as 1e5.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it isn't a whole number from 2 to 1e9.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (value.is_integer() and 2 <= value <= 1e9):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 2 to 1e9, got {text!r}")
+    return int(value)
+
+
+def _output(text: str) -> str:
+    if text != "-" and not Path(text).absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"no such folder: {Path(text).parent}")
+    return text
+
+
+def _picture(text: str) -> str:
+    if Path(text).suffix not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"expected a name in .png, .pdf or .svg, got {text!r}")
+    return _output(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the benchmark.
+
+    Parameters
+    ----------
+    args : Namespace
+        Of the arguments of `add_arguments`.
+
+    Returns
+    -------
+    int
+        The exit status.
+
+    Raises
+    ------
+    SystemExit
+        If a picture is asked for and matplotlib is not installed.
+    """
+    if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
+        raise SystemExit(
+            "lbfgsb bench: error: --plot needs matplotlib; pip install 'lbfgsb[plot]'"
+        )
+    # A BLAS reads its number of threads when it is loaded: this process is too late for it.
+    if _BLAS_THREADS not in os.environ:
+        return _run_again(args)
+    report = _run(args, sys.stderr if args.json == "-" else sys.stdout)
+    if args.json == "-":
+        print(json.dumps(report, indent=1))
+    elif args.json is not None:
+        Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+    if args.plot is not None:
+        draw(report["rows"], Path(args.plot))
+    return 0
+
+
+def _run_again(args: argparse.Namespace) -> int:
+    """Run the same command in a new process whose BLAS has one thread."""
+    command = [sys.executable, "-P", "-m", "lbfgsb", "bench"]
+    command += ["--quick"] * args.quick
+    for name in ("json", "plot"):
+        value = getattr(args, name)
+        command += [] if value is None else [f"--{name}={value}"]
+    command += [] if args.sizes is None else ["--sizes", *map(str, args.sizes)]
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    sys.stdout.flush()
+    return subprocess.run(
+        command, env=os.environ | {_BLAS_THREADS: "1", "PYTHONPATH": path}, check=False
+    ).returncode
+
+
+def _run(args: argparse.Namespace, out: TextIO) -> Row:
+    """Measure, print as it goes, and return the report."""
+    from lbfgsb.benchmarks import rosenbrock_fun_and_grad
+
+    say = partial(print, file=out, flush=True)
+    machine = describe_machine()
+    say(_introduction(machine) + "\n")
+    say(_table_head(["SciPy", *_installed_peers()]))
+    rows: list[Row] = []
+    for n in args.sizes or (QUICK_SIZES if args.quick else SIZES):
+        for kind in KINDS:
+            new = _rows(n, kind, rosenbrock_fun_and_grad, QUICK if args.quick else Effort())
+            rows += new
+            for row in new:
+                say(_table_line(row))
+    if any(row["limit"] is not None for row in rows):
+        say("\n" + "\n".join(_limit_lines(rows)))
+    return {"machine": machine, "maxcor": MAXCOR, "rows": rows}

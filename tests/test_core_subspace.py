@@ -1,0 +1,302 @@
+"""The subspace minimiser and the step to it, against dense solves with the free rows and columns of
+B; and the inner products over the free variables that are kept from one iteration to the next,
+against their sums."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from naive import (
+    DONE,
+    ITERATE,
+    TRIAL,
+    bfgs_matrix,
+    core_solver,
+    direction,
+    drive,
+    longest_feasible,
+    random_pairs,
+    solver_at,
+    states,
+    subspace_minimiser,
+    x_cauchy_of,
+)
+from problems import random_problem
+
+EPS = np.finfo(float).eps
+many = settings(max_examples=400, deadline=None, derandomize=True)
+
+
+def advanced(state, **options):
+    """The solver after its direction from `state`, the pieces of that, and B."""
+    solver = solver_at(
+        state.x, state.g, state.S, state.Y, state.lower, state.upper, **options
+    )
+    assume(solver.projected_gradient > 0)
+    solver._advance()
+    assume(solver._details["restarts"] == 0)
+    assert solver._phase == TRIAL
+    model = solver._model()
+    return solver, model, bfgs_matrix(state.S, state.Y, model["theta"])
+
+
+def minimiser_of(state, model):
+    """The subspace minimiser as the core means it, before it is projected."""
+    W = np.stack([state.S, state.Y], axis=1).reshape(-1, state.n)
+    free = state.x - state.g / model["theta"] + model["e"] @ W
+    return np.where(model["status"] == 0, free, x_cauchy_of(state, model))
+
+
+def room_for_error(state, model, B, x_hat):
+    moved = max(abs(x_hat - state.x).max(), abs(state.g).max() / model["theta"])
+    return 1e-13 * np.linalg.cond(B) * moved + 2 * EPS * abs(state.x).max()
+
+
+# The minimiser -------------------------------------------------------------------------------
+
+
+@many
+@given(states())
+def test_the_minimiser_is_the_dense_one_on_the_free_variables(state):
+    _, model, B = advanced(state)
+    x_cauchy, free = x_cauchy_of(state, model), model["status"] == 0
+    expected = subspace_minimiser(state.x, state.g, B, x_cauchy, free)
+    tolerance = room_for_error(state, model, B, expected)
+    np.testing.assert_allclose(minimiser_of(state, model), expected, rtol=0, atol=tolerance)
+
+
+@many
+@given(states(decades=6.0))
+def test_the_gradient_of_the_model_vanishes_on_the_free_variables(state):
+    _, model, B = advanced(state)
+    z = minimiser_of(state, model) - state.x
+    residual = (state.g + B @ z)[model["status"] == 0]
+    cost = np.linalg.cond(B)
+    assume(cost < 1e10)
+    scale = abs(state.g).max() + abs(B).max() * abs(z).max()
+    assert (abs(residual) <= 1e-13 * cost * scale).all()
+
+
+@many
+@given(states())
+def test_the_step_is_the_dense_one(state):
+    _, model, B = advanced(state)
+    x_cauchy, free = x_cauchy_of(state, model), model["status"] == 0
+    x_hat = subspace_minimiser(state.x, state.g, B, x_cauchy, free)
+    expected, _ = direction(state.x, state.g, state.lower, state.upper, x_cauchy, x_hat)
+    tolerance = room_for_error(state, model, B, x_hat)
+    np.testing.assert_allclose(model["d"], expected, rtol=0, atol=tolerance)
+
+
+@many
+@given(states(decades=8.0))
+def test_the_step_goes_down_and_stays_in_the_box(state):
+    solver, model, _ = advanced(state)
+    d = model["d"]
+    assert model["slope"] < 0
+    scale = abs(state.g) @ abs(d)
+    assert abs(model["slope"] - state.g @ d) <= 10 * EPS * scale
+    assert model["limit"] == longest_feasible(state.x, d, state.lower, state.upper)
+    point = solver._point()
+    assert ((state.lower <= point) & (point <= state.upper)).all()
+    at_bound = model["status"] != 0
+    bound = np.where(model["status"] > 0, state.upper, state.lower)
+    np.testing.assert_array_equal(d[at_bound], (bound - state.x)[at_bound])
+
+
+@many
+@given(states(decades=8.0))
+def test_the_factorisations_on_the_way_are_right(state):
+    solver, *_ = advanced(state)
+    assert solver._details["factor_error"] <= 4 * (len(state.S) + 1) * EPS
+
+
+@pytest.mark.parametrize("maxcor", [1, 2, 9])
+def test_more_pairs_than_variables(maxcor):
+    rng = np.random.default_rng(maxcor)
+    S, Y = random_pairs(rng, 2, maxcor, 1.0)
+    lower, upper = np.array([-1.0, 0.0]), np.array([1.0, 5.0])
+    solver = solver_at(np.zeros(2), np.array([0.3, 1.0]), S, Y, lower, upper)
+    solver._advance()
+    model = solver._model()
+    B = bfgs_matrix(S, Y, model["theta"])
+    assert model["status"].tolist() == [0, -1]
+    assert model["d"].tolist() == [pytest.approx(max(-1.0, -0.3 / B[0, 0])), 0.0]
+
+
+@pytest.mark.parametrize("all_at_once", [True, False])
+def test_when_every_variable_is_fixed_at_the_cauchy_point_the_step_leads_there(all_at_once):
+    rng = np.random.default_rng(0)
+    S, Y = random_pairs(rng, 6, 3)
+    room = np.full(6, 1e-3) if all_at_once else np.linspace(1e-4, 1e-3, 6)
+    g = np.where(rng.random(6) < 0.5, 1.0, -1.0)
+    solver = solver_at(np.ones(6), g, S, Y, 1 - room, 1 + room)
+    solver._advance()
+    corner = np.where(g > 0, 1 - room, 1 + room)
+    np.testing.assert_array_equal(solver._point(), corner)
+    assert solver._model()["fixed"] == 6
+
+
+# The truncated step of 1995 ------------------------------------------------------------------
+
+
+@st.composite
+def valleys(draw):
+    """A minimiser far along a narrow valley, whose projection on the box leads up; beside it, some
+    variables that have nothing to do with the valley."""
+    rho, slope = draw(st.floats(0.95, 0.999)), draw(st.floats(0.3, 0.9))
+    beside = draw(st.lists(st.sampled_from(["free", "held", "near"]), max_size=3))
+    n = 2 + len(beside)
+    B = np.diag([draw(st.floats(0.5, 2.0)) for _ in range(n)])
+    B[:2, :2] = [[1.0, -rho], [-rho, 1.0]]
+    x, g = np.zeros(n), np.full(n, -0.1)
+    lower, upper = np.full(n, -1e3), np.full(n, 1e3)
+    g[:2] = [-1.0, slope]
+    for i, kind in enumerate(beside, start=2):
+        if kind != "free":
+            upper[i] = {"held": 0.0, "near": 0.005}[kind]
+    far = (rho - slope) / (1 - rho**2)
+    near = (1 + slope**2) / (1 + slope**2 + 2 * rho * slope)
+    assume(slope * far > near + 0.5)
+    upper[0] = near + 0.1 + draw(st.floats(0.0, 0.5)) * (slope * far - near - 0.5)
+    order = np.array(draw(st.permutations(range(n))))
+    sign = np.where([draw(st.booleans()) for _ in range(n)], -1.0, 1.0)
+    lower, upper = np.where(sign > 0, lower, -upper), np.where(sign > 0, upper, -lower)
+    S = np.linalg.eigh(B)[1].T
+    return SimpleNamespace(
+        n=n,
+        x=x,
+        g=(sign * g)[order],
+        lower=lower[order],
+        upper=upper[order],
+        S=np.ascontiguousarray((S * sign)[:, order]),
+        Y=np.ascontiguousarray((S @ B * sign)[:, order]),
+    )
+
+
+@many
+@given(valleys())
+def test_a_projected_step_that_goes_up_is_truncated_instead(state):
+    _, model, B = advanced(state)
+    x_cauchy, free = x_cauchy_of(state, model), model["status"] == 0
+    x_hat = subspace_minimiser(state.x, state.g, B, x_cauchy, free)
+    expected, projected = direction(
+        state.x, state.g, state.lower, state.upper, x_cauchy, x_hat
+    )
+    assume(not projected)
+    np.testing.assert_allclose(
+        model["d"], expected, rtol=0, atol=room_for_error(state, model, B, x_hat)
+    )
+    # As the minimiser of the model lies beyond, the model goes down all the way.
+    z, z_cauchy = model["d"], x_cauchy - state.x
+    assert state.g @ z + 0.5 * z @ B @ z < state.g @ z_cauchy + 0.5 * z_cauchy @ B @ z_cauchy
+
+
+def test_random_ill_conditioned_states_reach_both_kinds_of_step():
+    rng = np.random.default_rng(1)
+    kinds = {True: 0, False: 0}
+    for _ in range(2000):
+        n, k = rng.integers(2, 9), rng.integers(2, 6)
+        S, Y = random_pairs(rng, n, k, 5.0)
+        x, g = rng.normal(size=n), 10 * rng.normal(size=n)
+        lower = x - rng.exponential(size=n) * 10.0 ** rng.uniform(-1, 1, size=n)
+        upper = x + rng.exponential(size=n) * 10.0 ** rng.uniform(-1, 1, size=n)
+        solver = solver_at(x, g, S, Y, lower, upper)
+        solver._advance()
+        model = solver._model()
+        B = bfgs_matrix(S, Y, model["theta"])
+        if solver._details["restarts"] or not np.linalg.cond(B) < 1e9:
+            continue
+        free = model["status"] == 0
+        at_bound = np.where(model["status"] > 0, upper, lower)
+        x_cauchy = np.where(free, x - model["t"] * g, at_bound)
+        x_hat = subspace_minimiser(x, g, B, x_cauchy, free)
+        expected, projected = direction(x, g, lower, upper, x_cauchy, x_hat)
+        tolerance = 1e-13 * np.linalg.cond(B) * abs(x_hat - x).max()
+        np.testing.assert_allclose(model["d"], expected, rtol=0, atol=tolerance + 1e-14)
+        kinds[projected] += 1
+    assert kinds[True] > 1500
+    assert kinds[False] >= 10
+
+
+# Inner products over the free variables ------------------------------------------------------
+
+
+def way_of_correction(before, after, n):
+    """How gram_free was brought up to date: by the rows that changed, from the free or the fixed
+    ones; None if nothing had changed."""
+    changed = ((before["status"] == 0) != (after["status"] == 0)).sum()
+    fixed, free = after["fixed"], n - after["fixed"]
+    if changed == 0:
+        return None
+    if before["fixed"] > 0 and changed <= min(fixed, free):
+        return "changes"
+    return "free" if free < fixed else "fixed"
+
+
+def check_products_over_free(solver):
+    """gram_free is WᵀW over the free rows, as far as sums and differences of the rows allow."""
+    model = solver._model()
+    if model["fixed"] == 0:
+        return model
+    S, Y = solver._pairs()
+    W = np.stack([S, Y], axis=1).reshape(-1, solver.n)
+    free = W[:, model["status"] == 0]
+    norms = np.sqrt((W**2).sum(axis=1))
+    error = abs(model["gram_free"] - free @ free.T) / np.outer(norms, norms)
+    assert error.max(initial=0.0) <= 1e-13
+    np.testing.assert_array_equal(model["gram_free"], model["gram_free"].T)
+    assert model["fixed"] == (model["status"] != 0).sum()
+    return model
+
+
+@pytest.mark.parametrize("maxcor", [1, 4, 10])
+@pytest.mark.parametrize("n", [3, 40, 700, 9000])
+def test_products_over_the_free_variables_are_kept_right_over_a_run(n, maxcor):
+    ways = set()
+    for seed in range(3 if n < 1000 else 1):
+        problem = random_problem(seed, n)
+        solver = core_solver(problem.x0, problem.lower, problem.upper, maxcor=maxcor)
+        before = solver._model()
+        for _ in drive(solver, problem.fg, 60):
+            if solver._phase == ITERATE:
+                solver._advance()
+            if solver._phase == DONE:
+                break
+            now = check_products_over_free(solver)
+            if now["fixed"] > 0 and solver._details["restarts"] == 0:
+                ways.add(way_of_correction(before, now, n))
+            before = now
+    assert "changes" in ways or n == 3
+    assert "fixed" in ways
+
+
+@pytest.mark.parametrize("maxcor", [1, 5])
+def test_all_three_ways_of_correction_are_taken_and_right(maxcor):
+    # The gradients told belong to no function: they pull variables out of the box, a few others
+    # each time, let most of them go now and then, and have half the old slope along d, so that
+    # each step is taken.
+    n = 300
+    rng = np.random.default_rng(maxcor)
+    sign = np.where(rng.random(n) < 0.5, 1.0, -1.0)
+    pulled = rng.random(n) < 0.7
+    x0 = np.where(pulled, -sign, 0.0)
+    solver = core_solver(x0, -np.ones(n), np.ones(n), maxcor=maxcor)
+    ways = []
+    solver._tell(0.0, sign)
+    for iteration in range(60):
+        before = solver._model()
+        solver._advance()
+        now = check_products_over_free(solver)
+        if now["fixed"] > 0:
+            ways.append(way_of_correction(before, now, n))
+        pulled ^= rng.random(n) < 0.02
+        pull = -0.001 if iteration % 8 == 6 else 20.0
+        g, d = np.where(pulled, pull, 0.01) * sign, now["d"]
+        g += (0.5 * now["slope"] - g @ d) / (d @ d) * d
+        assert solver._tell(-1e6 * (iteration + 1), g)
+    assert solver._details["restarts"] == 0
+    assert {"changes", "free", "fixed"} <= set(ways)
+    assert ways.count("changes") > 5
