@@ -181,12 +181,8 @@ def solve_with_lbfgsb(
     """Solve with `minimize_lbfgsb` of the lbfgsb that can be imported, whichever it is."""
     from lbfgsb import minimize_lbfgsb
 
-    result = minimize_lbfgsb(
-        x0=problem.x0,
-        fun=_timed(problem.fun, stamps),
-        jac=True,
-        **({"bounds": problem.bounds} | _options(problem) | options),
-    )
+    settings: dict[str, Any] = {"bounds": problem.bounds} | _options(problem) | options
+    result = minimize_lbfgsb(x0=problem.x0, fun=_timed(problem.fun, stamps), jac=True, **settings)
     return int(result.nit), float(result.fun)
 
 

@@ -20,6 +20,7 @@ ctypedef struct Compact:
     double *gram_free        # the same over the variables free at x_cauchy
     double *p                # (ld,) Wᵀ d for the projected steepest descent direction d
     double *J                # (m, m) lower, J Jᵀ = theta SᵀS + L D⁻¹ Lᵀ
+    double *LD               # (m, m) L D⁻¹
     double *work             # (m, m)
 
 

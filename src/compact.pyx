@@ -38,6 +38,7 @@ cdef void compact_place(Compact *B, char **cursor) noexcept nogil:
     B.gram_free = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
     B.p = <double *>carve(cursor, B.ld, sizeof(double))
     B.J = <double *>carve(cursor, B.m * B.m, sizeof(double))
+    B.LD = <double *>carve(cursor, B.m * B.m, sizeof(double))
     B.work = <double *>carve(cursor, B.m * B.m, sizeof(double))
     B.W = <double *>carve(cursor, B.tiles * B.tile_length, sizeof(double))
 
@@ -137,7 +138,6 @@ cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
     cdef double *V = scratch
     cdef double *acc = scratch + 2 * BLOCK
     cdef double *W
-    memset(acc, 0, 2 * count * LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         start = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - start)
@@ -148,7 +148,8 @@ cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         memcpy(V + BLOCK, v.Y + i * B.n + start, size * sizeof(double))
         B.simd.panel_store(W, B.tile_length, B.columns[2 * i], tiles, V)
         B.simd.panel_store(W, B.tile_length, B.columns[2 * i + 1], tiles, V + BLOCK)
-        B.simd.panel_tdot(W, B.tile_length, B.columns, count, tiles, V, 2, acc)
+        B.simd.panel_tdot(W, B.tile_length, B.columns, count, tiles, V, 2,
+                          block == 0, acc)
     B.simd.lane_sum(acc, 2 * count, partial + SUMS)
 
 
@@ -176,11 +177,15 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
     """
     cdef Py_ssize_t i, j, h, k = B.k, m = B.m
     cdef double a
+    cdef double *row
     for i in range(k):
+        row = B.LD + i * m
+        for h in range(i):
+            row[h] = sy(B.gram, B.ld, i, h) / sy(B.gram, B.ld, h, h)
         for j in range(i + 1):
             a = B.theta * ss(B.gram, B.ld, i, j)
             for h in range(j):
-                a += sy(B.gram, B.ld, i, h) * sy(B.gram, B.ld, j, h) / sy(B.gram, B.ld, h, h)
+                a += row[h] * sy(B.gram, B.ld, j, h)
             B.J[i * m + j] = a
     if check:
         memcpy(B.work, B.J, m * m * sizeof(double))
@@ -203,7 +208,7 @@ cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil:
     for i in range(k):
         a = v[2 * i]
         for j in range(i):
-            a += sy(B.gram, B.ld, i, j) / sy(B.gram, B.ld, j, j) * v[2 * j + 1]
+            a += B.LD[i * B.m + j] * v[2 * j + 1]
         b[i] = a
     solve_lower(B.J, k, B.m, b)
     solve_lower_transposed(B.J, k, B.m, b)

@@ -77,7 +77,7 @@ cdef double factor_error(const double *L, const double *A, Py_ssize_t n,
             s = A[i * ld + j]
             for k in range(j + 1):
                 s -= L[i * ld + k] * L[j * ld + k]
-            worst = max(worst, fabs(s) / sqrt(A[i * ld + i] * A[j * ld + j]))
+            worst = max(worst, fabs(s) / sqrt(A[i * ld + i]) / sqrt(A[j * ld + j]))
     return worst
 
 

@@ -9,7 +9,8 @@ cdef extern from "kernels_simd.h" nogil:
     ctypedef struct Kernels:
         const char *name
         void panel_tdot(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t ncols,
-                        Py_ssize_t tiles, const double *V, int nrhs, double *acc) noexcept nogil
+                        Py_ssize_t tiles, const double *V, int nrhs, int fresh,
+                        double *acc) noexcept nogil
         void panel_combine(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                            const double *coef, Py_ssize_t ncols, Py_ssize_t tiles,
                            double *out) noexcept nogil

@@ -200,12 +200,12 @@ cdef void read_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
     cdef ReadContext *v = <ReadContext *>context
     cdef Py_ssize_t block, i, size
     cdef double *acc = scratch + BLOCK
-    memset(scratch, 0, (BLOCK + v.count * LANES) * sizeof(double))
+    memset(scratch, 0, BLOCK * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         v.simd.panel_tdot(v.W + i * v.count, v.count * LANES, v.columns, v.count,
-                          (size + LANES - 1) // LANES, scratch, 1, acc)
+                          (size + LANES - 1) // LANES, scratch, 1, block == 0, acc)
 
 
 def read_seconds(Py_ssize_t n, Py_ssize_t columns, int threads=1, int repeats=7):
@@ -294,10 +294,9 @@ cdef class Panel:
             padded[:, :size] = vectors[:, first:first + size]
             self.simd.panel_tdot(&self.W[first // LANES * self.ld], self.ld, &self.cols[0],
                                  self.ncols, (size + LANES - 1) // LANES, &V[0, 0],
-                                 V.shape[0], &acc[0])
+                                 V.shape[0], first % CHUNK == 0, &acc[0])
             if (first + size) % CHUNK == 0 or first + size == self.n:
                 self.simd.lane_sum(&acc[0], entries, &total[0])
-                acc[:] = 0
         return np.reshape(total, (self.ncols, -1))
 
     def combine(self, const double[::1] coef):

@@ -27,7 +27,7 @@ INLINE vec fill(double a) { return a - (vec){0}; }
 /* `count` tiles (a constant) of all columns times R vectors. One register of each vector and
  * tile is held while the columns stream past; a register is a part of a tile. */
 INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                       const double *V, double *acc, const int R, const int count)
+                       const double *V, double *acc, const int R, const int count, int fresh)
 {
     for (int part = 0; part < PARTS; part++) {
         vec v[MAX_RHS][GROUP];
@@ -39,7 +39,7 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
             double *a = acc + c * R * LANES + part * VLEN;
             vec sum[MAX_RHS];
             for (int r = 0; r < R; r++)
-                sum[r] = load(a + r * LANES);
+                sum[r] = fresh ? (vec){0} : load(a + r * LANES);
             for (int t = 0; t < count; t++) {
                 vec wt = load(w + t * ld);
                 for (int r = 0; r < R; r++)
@@ -52,24 +52,24 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
 }
 
 INLINE void tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                 ptrdiff_t tiles, const double *V, double *acc, const int R)
+                 ptrdiff_t tiles, const double *V, double *acc, const int R, int fresh)
 {
     ptrdiff_t t = 0;
-    for (; t + GROUP <= tiles; t += GROUP)
-        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP);
-    for (; t < tiles; t++)
-        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1);
+    for (; t + GROUP <= tiles; t += GROUP, fresh = 0)
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP, fresh);
+    for (; t < tiles; t++, fresh = 0)
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1, fresh);
 }
 
 static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                       ptrdiff_t tiles, const double *V, int nrhs, double *acc)
+                       ptrdiff_t tiles, const double *V, int nrhs, int fresh, double *acc)
 {
     switch (nrhs) {
-    case 1: tdot(W, ld, cols, ncols, tiles, V, acc, 1); break;
-    case 2: tdot(W, ld, cols, ncols, tiles, V, acc, 2); break;
-    case 3: tdot(W, ld, cols, ncols, tiles, V, acc, 3); break;
-    case 4: tdot(W, ld, cols, ncols, tiles, V, acc, 4); break;
-    case 5: tdot(W, ld, cols, ncols, tiles, V, acc, 5); break;
+    case 1: tdot(W, ld, cols, ncols, tiles, V, acc, 1, fresh); break;
+    case 2: tdot(W, ld, cols, ncols, tiles, V, acc, 2, fresh); break;
+    case 3: tdot(W, ld, cols, ncols, tiles, V, acc, 3, fresh); break;
+    case 4: tdot(W, ld, cols, ncols, tiles, V, acc, 4, fresh); break;
+    case 5: tdot(W, ld, cols, ncols, tiles, V, acc, 5, fresh); break;
     }
 }
 
@@ -141,11 +141,26 @@ static void packed_gram(const double *packed, ptrdiff_t ncols, double *acc)
             }
 }
 
+typedef double pair __attribute__((vector_size(16)));
+typedef double unaligned_pair __attribute__((vector_size(16), aligned(8)));
+
+/* The sums of the even and of the odd lanes: (a0 + a4) + (a2 + a6), (a1 + a5) + (a3 + a7). */
+INLINE pair quarter_sums(const double *a)
+{
+    const pair *p = (const pair *)a;
+    return (p[0] + p[2]) + (p[1] + p[3]);
+}
+
 static void lane_sum(const double *acc, ptrdiff_t count, double *out)
 {
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const double *a = acc + i * LANES;
-        out[i] += ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+    ptrdiff_t i = 0;
+    for (; i + 2 <= count; i += 2) {
+        pair s = quarter_sums(acc + i * LANES), t = quarter_sums(acc + (i + 1) * LANES);
+        *(unaligned_pair *)(out + i) += (pair){s[0], t[0]} + (pair){s[1], t[1]};
+    }
+    for (; i < count; i++) {
+        pair s = quarter_sums(acc + i * LANES);
+        out[i] += s[0] + s[1];
     }
 }
 

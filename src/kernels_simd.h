@@ -27,9 +27,10 @@ typedef struct {
 
     /* --- panels of W (kernels_panel.c) --- */
 
-    /* acc[c][r] += lanes of column c times V_r, r < nrhs; V_r starts at V + r*BLOCK */
+    /* acc[c][r] = lanes of column c times V_r, r < nrhs, or += unless fresh; V_r starts at
+       V + r*BLOCK */
     void (*panel_tdot)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                       ptrdiff_t tiles, const double *V, int nrhs, double *acc);
+                       ptrdiff_t tiles, const double *V, int nrhs, int fresh, double *acc);
     /* out = sum over c of coef[c] * column c */
     void (*panel_combine)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out);

@@ -380,7 +380,7 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
     cdef double *W
     cdef double norm
     cdef Py_ssize_t block, i, j, size, tiles
-    memset(acc, 0, (v.columns * v.vectors + 1) * LANES * sizeof(double))
+    memset(squares, 0, LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
@@ -403,7 +403,8 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
         if v.vectors > 1:
             B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k], tiles, s)
             B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k + 1], tiles, y)
-        B.simd.panel_tdot(W, B.tile_length, B.columns, v.columns, tiles, scratch, v.vectors, acc)
+        B.simd.panel_tdot(W, B.tile_length, B.columns, v.columns, tiles, scratch, v.vectors,
+                          block == 0, acc)
         B.simd.dot(size, g_free, g_free, squares)
     B.simd.lane_sum(squares, 1, partial + G_FREE_SQUARED)
     B.simd.lane_sum(acc, v.columns * v.vectors, partial + PRODUCTS)
