@@ -525,11 +525,12 @@ cdef class BaseSolver:
         self.n = x0.shape[0]
         if not solver_create(&self.s, self.n, lower is not None):
             raise MemoryError(f'no memory for n = {self.n}, maxcor = {maxcor}')
-        memcpy(self.s.box.x, &x0[0], size)
-        if lower is not None:
-            memcpy(self.s.box.lower, &lower[0], size)
-            memcpy(self.s.box.upper, &upper[0], size)
-        solver_begin(&self.s)
+        with nogil:
+            memcpy(self.s.box.x, &x0[0], size)
+            if self.s.box.bounded:
+                memcpy(self.s.box.lower, &lower[0], size)
+                memcpy(self.s.box.upper, &upper[0], size)
+            solver_begin(&self.s)
 
     def __dealloc__(self):
         solver_destroy(&self.s)
@@ -540,7 +541,8 @@ cdef class BaseSolver:
             return None
         array = np.empty(self.n)
         out = array
-        memcpy(&out[0], v, self.n * sizeof(double))
+        with nogil:
+            memcpy(&out[0], v, self.n * sizeof(double))
         return array
 
     def _point(self):
@@ -756,7 +758,8 @@ cdef class BaseSolver:
         self._set_vector(s.box.g, snapshot['g'])
         compact_reset(&s.B)
         if k > 0:
-            compact_set_pairs(&s.B, k, &S[0, 0], &Y[0, 0])
+            with nogil:
+                compact_set_pairs(&s.B, k, &S[0, 0], &Y[0, 0])
             self._set_square(s.B.gram, snapshot['gram'][2 * drop:, 2 * drop:])
         for i in range(2 * k):
             s.B.p[i] = p[i]

@@ -157,6 +157,7 @@ def random_pairs(rng, n, k, decades=0.0):
 
 def drive(solver, fg, iterations):
     """Run until `iterations` more iterates are there or the run is over; after each, yield."""
+    solver._advance()
     while solver._phase != DONE and iterations > 0:
         if solver._tell(*fg(solver._point())):
             iterations -= 1
