@@ -554,8 +554,8 @@ def _introduction(machine: dict[str, Any]) -> str:
         versions,
         f"{machine['processor']}, {machine['processors']} processors, {machine['cpu_kernels']} "
         f"kernels, {machine['system']}",
-        f"SciPy's BLAS ({machine['blas']}) with {_BLAS_THREADS}={threads}; the command sets 1 "
-        "unless it is set",
+        f"SciPy's BLAS ({machine['blas']}) with "
+        + ("all its threads, its default" if threads is None else f"{_BLAS_THREADS}={threads}"),
     ]
     if machine["load"] is not None and machine["load"] > 0.5:
         said.append(f"Load average {machine['load']}: other processes disturb these times.")
@@ -755,6 +755,11 @@ def _points(rows: list[Row], name: str, threads: int = 1) -> tuple[list[int], li
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``lbfgsb bench``."""
     parser.add_argument(
+        "--default-blas",
+        action="store_true",
+        help="leave SciPy's BLAS all its threads, as any program has it, instead of one",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="fewer repetitions, n up to 100,000: under a minute"
     )
     parser.add_argument(
@@ -820,7 +825,7 @@ def run(args: argparse.Namespace) -> int:
             "lbfgsb bench: error: --plot needs matplotlib; pip install 'lbfgsb[plot]'"
         )
     # A BLAS reads its number of threads when it is loaded: this process is too late for it.
-    if _BLAS_THREADS not in os.environ:
+    if _BLAS_THREADS not in os.environ and not args.default_blas:
         return _run_again(args)
     report = _run(args, sys.stderr if args.json == "-" else sys.stdout)
     if args.json == "-":
