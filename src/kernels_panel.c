@@ -2,7 +2,17 @@
  *
  * Compiled once for each instruction set with LEVEL and VBYTES (the register width in bytes)
  * defined. Why C: Cython has no vector type, and the loops must keep their partial sums in
- * registers over four tiles to run at the speed of the cache. @MEASURED@
+ * registers over four tiles to run at the speed of the cache. One read of W, 20 columns, one
+ * vector, on a 2024 x86-64 server core, in microseconds:
+ *
+ *                                   n = 10,000    100,000    1,000,000
+ *   20 dot products with a BLAS             40                   4,360
+ *   baseline (SSE2)                         31        308        5,970
+ *   AVX2                                    19        184        6,460
+ *   AVX-512                                 14        155        4,250
+ *   AVX-512 without the prefetches          15        180        5,700
+ *
+ * The prefetches help at page borders, which the processor's own prefetcher does not cross.
  *
  * Multiply-add may be fused here (-ffp-contract=fast), so the bits differ between baseline and
  * AVX2 or AVX-512, which agree with each other.
@@ -13,7 +23,8 @@
 
 typedef double vec __attribute__((vector_size(VBYTES)));
 
-enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN, GROUP = 4 };
+enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };
+enum { GROUP = 4, AHEAD = 2 * GROUP };    /* tiles held in registers; tiles prefetched ahead */
 
 #define INLINE static inline __attribute__((always_inline))
 #define PASTE2(a, b) a##b
@@ -42,6 +53,8 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
                 sum[r] = fresh ? (vec){0} : load(a + r * LANES);
             for (int t = 0; t < count; t++) {
                 vec wt = load(w + t * ld);
+                if (part == 0)
+                    __builtin_prefetch(w + (t + AHEAD) * ld);
                 for (int r = 0; r < R; r++)
                     sum[r] += wt * v[r][t];
             }
@@ -81,8 +94,11 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
         for (ptrdiff_t c = 0; c < ncols; c++) {
             const double *w = W + cols[c] + part * VLEN;
             vec e = fill(coef[c]);
-            for (int t = 0; t < count; t++)
+            for (int t = 0; t < count; t++) {
+                if (part == 0)
+                    __builtin_prefetch(w + (t + AHEAD) * ld);
                 sum[t] += load(w + t * ld) * e;
+            }
         }
         for (int t = 0; t < count; t++)
             store(out + t * LANES + part * VLEN, sum[t]);
