@@ -67,6 +67,15 @@ from lbfgsb.benchmarks import (  # noqa: E402
 
 __version__ = "2.0.0.dev0"
 
+
+def __getattr__(name: str) -> object:
+    if name == "Report":  # only those who use it need scooby
+        from lbfgsb._environment import Report
+
+        return Report
+    raise AttributeError(f"module 'lbfgsb' has no attribute {name!r}")
+
+
 __all__ = [
     "InternalState",
     "Solver",

@@ -81,8 +81,8 @@ class Report:
     def _details(self) -> None:
         d = self._solver._details
         self._logger.info(
-            "       %d pairs, theta %.3e, slope %.3e, %d trials, %d break points passed, "
-            "%d fixed at the Cauchy point, %d pairs skipped, memory dropped %d times",
+            "       pairs %d, theta %.3e, slope %.3e, trials %d, break points passed %d, "
+            "fixed at the Cauchy point %d, pairs skipped %d, memory dropped %d",
             d["pairs"],
             d["theta"],
             d["slope"],

@@ -40,12 +40,12 @@ cdef void box_clip(Box *box, double *x) noexcept nogil:
 
 cdef void box_trial_rows(const Box *box, double alpha, Py_ssize_t first, Py_ssize_t rows,
                          double *out) noexcept nogil:
-    """out = x + alpha d in these rows, feasible to the last bit."""
+    """out (rows,) = x + alpha d from row `first` on, feasible to the last bit."""
     if box.bounded:
         box.simd.trial_box(rows, alpha, box.x + first, box.d + first, box.lower + first,
-                           box.upper + first, out + first)
+                           box.upper + first, out)
     else:
-        box.simd.trial_free(rows, alpha, box.x + first, box.d + first, out + first)
+        box.simd.trial_free(rows, alpha, box.x + first, box.d + first, out)
 
 
 ctypedef struct TrialContext:
@@ -64,7 +64,7 @@ cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil:
 cdef void trial_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                       double *scratch) noexcept nogil:
     cdef TrialContext *v = <TrialContext *>context
-    box_trial_rows(v.box, v.alpha, first, rows, v.out)
+    box_trial_rows(v.box, v.alpha, first, rows, v.out + first)
 
 
 # --- lists of variables that the chunks make, in the order of the variables ---------------

@@ -5,6 +5,7 @@ from lbfgsb._core.compact cimport Compact
 
 
 ctypedef struct CauchyPoint:
+    bint known               # else no break point lies before it, and that is all that is known
     double t                 # x_cauchy = P(x - t g) for the variables with a later break point
     double t_fixed           # the last break point passed: variables up to it sit at their bounds
     Py_ssize_t passed        # how many break points were passed
@@ -14,4 +15,6 @@ ctypedef struct CauchyPoint:
 
 
 cdef void cauchy_place(CauchyPoint *cauchy, Py_ssize_t m, char **cursor) noexcept nogil
+cdef bint cauchy_before_break_points(CauchyPoint *cauchy, const Compact *B, const Box *box,
+                                     double *e) noexcept nogil
 cdef void cauchy_search(CauchyPoint *cauchy, Compact *B, Box *box) noexcept nogil

@@ -9,9 +9,16 @@ that -p = [S Y]ᵀ g over the variables that are free at x_cauchy: the subspace 
 it and gets it without another pass over W.
 
 x_cauchy itself is not stored: t and t_fixed determine it.
+
+Most iterations don't need it. On the first piece the minimiser is at t = ĝᵀĝ / ĝᵀBĝ, ĝ = -d, and
+by the inequality of Cauchy and Schwarz (ĝᵀĝ)² <= ĝᵀBĝ ĝᵀHĝ; hence t <= ĝᵀHĝ / ĝᵀĝ, which costs
+O(m²) where B would have to be factored. If that lies before the first break point, the variables
+that can move from x are just those that are free at x_cauchy, and the minimiser over these does
+not depend on x_cauchy.
 """
 from lbfgsb._core.box cimport box_collect_break_points, box_next_break_point
-from lbfgsb._core.compact cimport compact_multiply_M, compact_row
+from lbfgsb._core.compact cimport (compact_multiply_M, compact_newton_coefficients,
+                                   compact_row)
 from lbfgsb._core.kernels cimport carve
 
 cdef extern from "float.h" nogil:
@@ -51,6 +58,22 @@ cdef void advance_c(CauchyPoint *cauchy, const Compact *B, double dt) noexcept n
         cauchy.c[i] += dt * B.p[i]
 
 
+cdef bint cauchy_before_break_points(CauchyPoint *cauchy, const Compact *B, const Box *box,
+                                     double *e) noexcept nogil:
+    """Is it certain that x_cauchy lies before the first break point?
+
+    Sets e (2k,) to the coefficients of -H ĝ, and `known` to False if it is.
+    """
+    cdef double bound
+    compact_newton_coefficients(B, e)
+    bound = 1 / B.theta + form(B, B.p, e) / box.g_free_squared
+    cauchy.known = not 0 < bound < box.t_min
+    if not cauchy.known:
+        cauchy.t = cauchy.t_fixed = 0
+        cauchy.passed = 0
+    return not cauchy.known
+
+
 cdef void cauchy_search(CauchyPoint *cauchy, Compact *B, Box *box) noexcept nogil:
     """Set t, t_fixed and c; bring B.p to the last piece. B is factored.
 
@@ -60,6 +83,7 @@ cdef void cauchy_search(CauchyPoint *cauchy, Compact *B, Box *box) noexcept nogi
     cdef double slope, curvature, least_curvature, dt, t_next = 0, t_limit
     cdef double *product = cauchy.product
     cdef Py_ssize_t i, b
+    cauchy.known = True
     cauchy.t = cauchy.t_fixed = 0
     cauchy.passed = 0
     for i in range(2 * B.k):

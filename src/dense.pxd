@@ -1,7 +1,7 @@
 """Factorisations and triangular solves of at most 2m x 2m (floor 1).
 
-Matrices are row-major with leading dimension `ld`. A factor L holds the reciprocals of its diagonal:
-a division costs as much as four multiplications, and none of them waits for another.
+Matrices are row-major with leading dimension `ld`. A factor L holds the reciprocals of its
+diagonal: in a triangular solve every division would wait for the one before.
 """
 
 cdef bint cholesky(double *A, Py_ssize_t n, Py_ssize_t ld) noexcept nogil

@@ -23,7 +23,7 @@ from libc.string cimport memcpy, memset
 
 from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_trial, box_trial_rows,
                                box_update_status)
-from lbfgsb._core.cauchy cimport cauchy_place, cauchy_search
+from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pairs, compact_take_candidate)
@@ -33,7 +33,8 @@ from lbfgsb._core.kernels cimport (BLOCK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, 
 from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
                                        line_search_give_up, line_search_start,
                                        line_search_tell)
-from lbfgsb._core.subspace cimport subspace_coefficients, subspace_place, subspace_step
+from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
+                                    subspace_truncated_step)
 
 import numpy as np
 
@@ -252,7 +253,7 @@ cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
     for block in range((rows + BLOCK - 1) // BLOCK):
         start = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - start)
-        box_trial_rows(box, v.s.search.alpha, start, size, scratch - start)
+        box_trial_rows(box, v.s.search.alpha, start, size, scratch)
         for i in range(start, start + size):
             x, g = scratch[i - start], v.g[i]
             if box.bounded:
@@ -435,24 +436,37 @@ cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
 
     Returns False if rounding leaves no direction that goes down.
     """
-    cdef bint check = s.options.check
-    if s.B.k == 0:    # B = I: the projected steepest descent direction
-        s.cauchy.t, s.cauchy.t_fixed = 1, 0
+    cdef double *e = s.subspace.e
+    if s.B.k == 0:    # B = theta I: the projected steepest descent direction
+        s.cauchy.t, s.cauchy.t_fixed = 1 / s.B.theta, 0
     elif not s.box.bounded:
-        compact_newton_coefficients(&s.B, s.subspace.e)
+        compact_newton_coefficients(&s.B, e)
     else:
-        if not compact_factor(&s.B, check, &s.factor_error):
+        if not (cauchy_before_break_points(&s.cauchy, &s.B, &s.box, e) or find_cauchy(s)):
             return False
-        cauchy_search(&s.cauchy, &s.B, &s.box)
         if s.pinned + s.cauchy.passed == 0:
             box_free_all(&s.box)
-            compact_newton_coefficients(&s.B, s.subspace.e)
+            if s.cauchy.known:
+                compact_newton_coefficients(&s.B, e)
         else:
             restrict(s)
-            if not subspace_coefficients(&s.subspace, &s.B, &s.cauchy, check, &s.factor_error):
+            if not subspace_coefficients(&s.subspace, &s.B, &s.cauchy, s.options.check,
+                                         &s.factor_error):
                 return False
     subspace_step(&s.subspace, &s.B, &s.box, &s.cauchy, out)
+    if s.box.bounded and s.B.k > 0 and not s.subspace.slope < 0:
+        if not (s.cauchy.known or find_cauchy(s)):
+            return False
+        subspace_truncated_step(&s.subspace, &s.B, &s.box, &s.cauchy, out)
     return s.subspace.slope < 0 and isfinite(s.subspace.slope)
+
+
+cdef bint find_cauchy(SolverState *s) noexcept nogil:
+    """Find x_cauchy; False if B can't be factored."""
+    if not compact_factor(&s.B, s.options.check, &s.factor_error):
+        return False
+    cauchy_search(&s.cauchy, &s.B, &s.box)
+    return True
 
 
 cdef void restrict(SolverState *s) noexcept nogil:
@@ -825,6 +839,8 @@ cdef class BaseSolver:
         status of each variable, slope and largest step (for the tests)."""
         cdef SolverState *s = &self.s
         size = 2 * s.B.k
+        if s.box.bounded and s.B.k > 0 and not s.cauchy.known:
+            find_cauchy(s)
         return {
             't': s.cauchy.t, 't_fixed': s.cauchy.t_fixed, 'd': self.vector(s.box.d),
             'c': np.array([s.cauchy.c[i] for i in range(size)]),

@@ -22,5 +22,7 @@ ctypedef struct Subspace:
 cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil
 cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *cauchy,
                                 bint check, double *error) noexcept nogil
+cdef void subspace_truncated_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
+                                  double *out) noexcept nogil
 cdef void subspace_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
                         double *out) noexcept nogil

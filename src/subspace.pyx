@@ -50,7 +50,10 @@ cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept no
 
 cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *cauchy,
                                 bint check, double *error) noexcept nogil:
-    """Set e when some variable is fixed at x_cauchy; gram_free is up to date, B is factored.
+    """Set e when some variable is fixed at x_cauchy; gram_free is up to date.
+
+    B is factored if x_cauchy is known. If not, all variables that are fixed there are so at x: the
+    minimiser is the same seen from x, with t = 0 and c = 0.
 
     Returns False if K is singular to working precision. With `check`, error[0] is raised to
     the backward error of the factorisations.
@@ -61,12 +64,7 @@ cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *ca
     cdef double *h = sub.h
     if not factor_K(sub, B, check, error):
         return False
-    # q = M c, c = [Y theta S]ᵀ (x_cauchy - x); then W M c = [S Y] (theta q_s, q_y)
-    for i in range(k):
-        q[2 * i], q[2 * i + 1] = theta * cauchy.c[2 * i], cauchy.c[2 * i + 1]
-    compact_multiply_M(B, q)
-    for i in range(k):
-        q[2 * i] *= theta
+    model_gradient(B, cauchy, q)
     # h = W_Fᵀ r = (1 - theta t) p + W_Fᵀ W_F M c
     for i in range(k):
         sum_s, sum_y = weight * B.p[2 * i], weight * B.p[2 * i + 1]
@@ -79,6 +77,20 @@ cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *ca
         q[2 * i] = (q[2 * i] + h[2 * i]) / theta
         q[2 * i + 1] = (q[2 * i + 1] + h[2 * i + 1] / theta) / theta
     return True
+
+
+cdef void model_gradient(const Compact *B, const CauchyPoint *cauchy, double *q) noexcept nogil:
+    """q with W M c = [S Y] q, c = [Y theta S]ᵀ (x_cauchy - x); 0 for x in the place of x_cauchy."""
+    cdef Py_ssize_t i
+    if not cauchy.known:
+        for i in range(2 * B.k):
+            q[i] = 0
+        return
+    for i in range(B.k):
+        q[2 * i], q[2 * i + 1] = B.theta * cauchy.c[2 * i], cauchy.c[2 * i + 1]
+    compact_multiply_M(B, q)
+    for i in range(B.k):
+        q[2 * i] *= B.theta
 
 
 cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) noexcept nogil:
@@ -188,7 +200,7 @@ cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
                                             box.upper + i, we, box.d + i)
         partial[MIN] = min(partial[MIN], limit)
         if v.out != NULL:
-            box_trial_rows(box, 1, i, size, v.out)
+            box_trial_rows(box, 1, i, size, v.out + i)
         box.simd.dot(size, box.g + i, box.d + i, sums)
         box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
     box.simd.lane_sum(sums, 2, partial + SUMS)
@@ -216,19 +228,26 @@ cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
 
 cdef void subspace_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
                         double *out) noexcept nogil:
-    """Set d, the step from x to the subspace minimiser, from e and x_cauchy.
+    """Set d, the step from x to the subspace minimiser projected on the box, from e and t_fixed.
 
     Unless it is NULL, `out` (n,) becomes x + d.
-
-    The minimiser is projected on the box. Should the projected step not go down (Morales and
-    Nocedal, 2011), it is replaced by the longest feasible part of the way from x_cauchy to the
-    minimiser, as in the algorithm of 1995.
     """
     cdef StepContext v
     v.sub, v.B, v.box, v.out = sub, B, box, out
     v.t, v.t_fixed, v.alpha = cauchy.t, cauchy.t_fixed, PROJECT
     take_step(sub, &v)
-    if box.bounded and not sub.slope < 0 and B.k > 0:
-        run_chunks(box.team, limit_chunk, &v, box.n, 2 * B.k + 6, 0, box.team.total)
-        v.alpha = box.team.total[MIN]
-        take_step(sub, &v)
+
+
+cdef void subspace_truncated_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
+                                  double *out) noexcept nogil:
+    """The same for a projected step that does not go down (Morales and Nocedal, 2011).
+
+    It is replaced by the longest feasible part of the way from x_cauchy to the minimiser, as in
+    the algorithm of 1995.
+    """
+    cdef StepContext v
+    v.sub, v.B, v.box, v.out = sub, B, box, out
+    v.t, v.t_fixed = cauchy.t, cauchy.t_fixed
+    run_chunks(box.team, limit_chunk, &v, box.n, 2 * B.k + 6, 0, box.team.total)
+    v.alpha = box.team.total[MIN]
+    take_step(sub, &v)

@@ -5,6 +5,8 @@ import logging
 
 import numpy as np
 import pytest
+
+import lbfgsb
 from problems import BOX, Counted, beale, beale_grad, rosen, rosen_grad, same_bits
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult, minimize
 
@@ -249,3 +251,13 @@ def test_every_field_of_a_result_is_there():
     for name in "fun", "jac", "nfev", "njev", "nit", "status", "message", "x", "success":
         assert name in res
     assert res.hess_inv.shape == (2, 2)
+
+
+def test_report_is_there_or_says_what_it_needs():
+    try:
+        import scooby  # noqa: F401
+    except ImportError:
+        with pytest.raises(ImportError, match="pip install scooby"):
+            _ = lbfgsb.Report
+    else:
+        assert "lbfgsb" in repr(lbfgsb.Report())
