@@ -12,7 +12,7 @@ except ImportError as _error:
     ) from _error
 
 
-class Report(_ScoobyReport):  # type: ignore[misc]
+class Report(_ScoobyReport):
     """Versions of lbfgsb and of what it uses, as a `scooby.Report`.
 
     Parameters

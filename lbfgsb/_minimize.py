@@ -290,12 +290,11 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
             "equal!"
         )
     memory = memory_of(checkpoint)
-    if memory is not None:
-        if _is_intact(memory, checkpoint, solver):
-            solver._restore(memory.snapshot())
-            solver._reopen()
-            solver._set_counts(*_counts_of(checkpoint))
-            return memory.snapshot()
+    if memory is not None and _is_intact(memory, checkpoint, solver):
+        solver._restore(memory.snapshot())
+        solver._reopen()
+        solver._set_counts(*_counts_of(checkpoint))
+        return memory.snapshot()
     curved = np.einsum("ij,ij->i", S, Y) > 2.2e-16 * np.einsum("ij,ij->i", Y, Y)
     S, Y = S[curved], Y[curved]
     maxcor = solver._maxcor

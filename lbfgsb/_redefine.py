@@ -11,7 +11,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

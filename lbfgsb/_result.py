@@ -177,7 +177,10 @@ class State(OptimizeResult):
         self.__dict__["_solver"] = None
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def __contains__(self, name: object) -> bool:
         return name in self._FIELDS or super().__contains__(name)

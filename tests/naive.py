@@ -1,14 +1,13 @@
 """Naive versions of what the compiled core computes, and the states they are compared on.
 
-Everything here is dense and slow, written from the papers: B as an n x n matrix, the Cauchy point by
-a walk over sorted break points, the subspace minimiser by solving with a submatrix.
+Everything here is dense and slow, written from the papers: B as an n x n matrix, the Cauchy point
+by a walk over sorted break points, the subspace minimiser by solving with a submatrix.
 """
 
 from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import strategies as st
-
 from lbfgsb._core.solver import BaseSolver
 
 OPTIONS = {
@@ -45,8 +44,8 @@ def solver_at(x, g, S, Y, lower=None, upper=None, **options):
 
 
 def random_state(rng, n):
-    """x, g and a box of all sorts: free, one-sided, wide, an ulp wide and fixed variables, some at a
-    bound, components of g zero, tiny and large."""
+    """x, g and a box of all sorts: free, one-sided, wide, an ulp wide and fixed variables, some at
+    a bound, components of g zero, tiny and large."""
     x = rng.normal(size=n) * 10.0 ** rng.integers(-3, 4, size=n)
     lower, upper = x - rng.exponential(size=n), x + rng.exponential(size=n)
     kind = rng.integers(0, 10, size=n)

@@ -4,7 +4,6 @@ a search by brute force along the projected path, and against closed forms for d
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from naive import (
     DONE,
     TRIAL,
@@ -59,7 +58,7 @@ def loss(state, B, t):
 def test_the_cauchy_point_is_that_of_the_dense_walk(state):
     _, model = advanced(state)
     B = bfgs_matrix(state.S, state.Y, model["theta"])
-    expected, t, t_fixed = cauchy_point(state.x, state.g, state.lower, state.upper, B)
+    expected, _t, t_fixed = cauchy_point(state.x, state.g, state.lower, state.upper, B)
     tolerance = 1e-14 * loss(state, B, t_fixed) * abs(expected - state.x).max() + 2 * EPS
     np.testing.assert_allclose(x_cauchy_of(state, model), expected, rtol=0, atol=tolerance)
 

@@ -11,10 +11,8 @@ from naive import (
     drive,
     inverse_bfgs_matrix,
     random_pairs,
-    solver_at,
 )
 from problems import random_problem, rosen_fg, same_bits
-
 from scipy.optimize import LbfgsInvHessProduct
 
 from lbfgsb import extract_hess_inv_diag, minimize_lbfgsb

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from lbfgsb._core.dense import cholesky_factor, triangular_solve
 
 EPS = np.finfo(float).eps

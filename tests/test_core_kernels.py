@@ -5,14 +5,12 @@ with each other, to the bit. The row kernels round as NumPy's element-wise arith
 are compared with it to the bit, whatever the instruction set.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from naive import break_point, longest_feasible, move, random_state
-from problems import run_python, same_bits
-
-from lbfgsb._core import kernels
 from lbfgsb._core.kernels import (
     Panel,
     accept_step,
@@ -25,6 +23,10 @@ from lbfgsb._core.kernels import (
     status_at,
     trial_point,
 )
+from naive import break_point, longest_feasible, move, random_state
+from problems import run_python, same_bits
+
+from lbfgsb._core import kernels
 
 LEVELS = cpu_supported()
 # Around tiles of 8 rows, blocks of 512 and chunks of 8192.
@@ -325,7 +327,7 @@ def test_break_points_between_two_limits_are_listed_in_order(level, n):
     t = break_point(x, g, lower, upper)
     some = t[np.isfinite(t)]
     limits = [0.0, *(np.quantile(some, [0.1, 0.5]) if some.size else []), np.finfo(float).max]
-    for low, high in zip(limits[:-1], limits[1:], strict=True):
+    for low, high in itertools.pairwise(limits):
         expected = np.flatnonzero((t > low) & (t <= high))
         found, rows = break_points(level, low, high, x, g, lower, upper, first=70)
         assert same_bits(found, t[expected])

@@ -2,13 +2,13 @@
 their paper, random functions against SciPy's transcription of MINPACK's dcsrch, and what neither
 covers: walls of NaN, the longest step, trials that run out, functions that do not go down."""
 
+import itertools
 from math import cos, exp, hypot, inf, isfinite, log, nan, pi, sin, sqrt
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
 from lbfgsb._core.line_search import search
 
 C1, C2, XTOL = 1e-3, 0.9, 0.1    # the solver's defaults
@@ -221,7 +221,7 @@ def test_a_trial_without_a_value_is_a_step_too_long(phi, start, c, wall, value):
     outcome = search(walled, start, 1e8, *c, XTOL, 30)
     check_outcome(walled, outcome, *c, 1e8, 30)
     trials = outcome[2]
-    for tried, following in zip(trials[:-1], trials[1:], strict=True):
+    for tried, following in itertools.pairwise(trials):
         if tried > wall:
             assert following < tried
 

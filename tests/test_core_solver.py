@@ -1,5 +1,6 @@
-"""The state machine: snapshots at every moment against a run that was never interrupted, factorisations
-against their matrices, and what happens when a factorisation or a line search fails."""
+"""The state machine: snapshots at every moment against a run that was never interrupted,
+factorisations against their matrices, and what happens when a factorisation or a line search
+fails."""
 
 import numpy as np
 import pytest

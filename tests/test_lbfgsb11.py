@@ -5,11 +5,10 @@ import logging
 
 import numpy as np
 import pytest
-
-import lbfgsb
 from problems import BOX, Counted, beale, beale_grad, rosen, rosen_grad, same_bits
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult, minimize
 
+import lbfgsb
 from lbfgsb import extract_hess_inv_diag, get_grad_projection_inf_norm, minimize_lbfgsb
 
 START = np.array([-1, -1])  # Integers, as there.
