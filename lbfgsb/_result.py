@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,7 @@ class State(OptimizeResult):
         super().__init__()
         self.__dict__["_solver"] = solver
 
-    _FIELDS: dict[str, Callable[[BaseSolver], Any]] = {
+    _FIELDS: ClassVar[dict[str, Callable[[BaseSolver], Any]]] = {
         "message": lambda s: ending(s)[2],
         "success": lambda s: ending(s)[1],
         "status": lambda s: ending(s)[0],

@@ -1280,9 +1280,3 @@ def test_bad_g_later_in_the_run_is_seen_too():
 def test_arguments_are_keywords_only():
     with pytest.raises(TypeError):
         minimize_lbfgsb(X0, rosen)
-
-
-def test_the_state_answers_get_as_a_dict_does():
-    seen = []
-    solve(callback=lambda xk, state: seen.append((state.get("fun"), state.get("no such", 7))))
-    assert all(np.isfinite(f) and other == 7 for f, other in seen)
