@@ -37,8 +37,8 @@ for build in $builds; do
     reports=$work/$build.reports
     mkdir "$reports"
     python3 -m venv "$environment"
-    "$environment/bin/pip" install --quiet "-Csetup-args=-D$build=true" \
-        "-Cbuild-dir=$environment/build" '.[test]'
+    "$environment/bin/pip" install --quiet "--config-settings=setup-args=-D$build=true" \
+        "--config-settings=build-dir=$environment/build" '.[test]'
     # An IndexError in a function that cannot raise is a warning; here it is a failure.
     set -- -p no:cacheprovider -W error::pytest.PytestUnraisableExceptionWarning "$@"
     status=0
