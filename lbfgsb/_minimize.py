@@ -244,6 +244,7 @@ def minimize_lbfgsb(
         numerical = isinstance(gradient, FiniteDifference)
         solver = BaseSolver(start, lower, upper, **options)
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
+        del start, lower, upper  # the solver has its own: three vectors of n less
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(
