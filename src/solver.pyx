@@ -100,11 +100,12 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
 
     The caller then fills box.x and, if bounded, box.lower and box.upper, and calls solver_begin.
     """
-    cdef Py_ssize_t m = s.options.maxcor, ld = 2 * m + 2, pairs = m * (2 * m + 1)
+    cdef Py_ssize_t m = s.options.maxcor, ld, pairs
     cdef char *cursor = NULL
-    # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below.
-    if 4.0 * ld * (n + LANES) + 32.0 * m * m * s.options.threads > <double>(1 << 30) * (1 << 30):
+    # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below 2⁶⁰.
+    if 8.0 * (m + 1) * (n + LANES) + 32.0 * m * m * s.options.threads > 1e18:
         return False
+    ld, pairs = 2 * m + 2, m * (2 * m + 1)
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.team = s.box.team = &s.team
     s.B.n = s.box.n = n
