@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lbfgsb._core.line_search import search
 
-C1, C2, XTOL = 1e-3, 0.9, 0.1  # the solver's defaults
+C1, C2, XTOL = 1e-3, 0.9, 0.1    # the solver's defaults
 examples = settings(max_examples=400, deadline=None, derandomize=True)
 
 
