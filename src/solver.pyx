@@ -442,6 +442,8 @@ cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
         s.cauchy.t, s.cauchy.t_fixed = 1 / s.B.theta, 0
     elif not s.box.bounded:
         compact_newton_coefficients(&s.B, e)
+    elif not 0 < s.box.g_free_squared < INFINITY:
+        return False    # g is so small or large that the model's derivatives are not numbers
     else:
         if not (cauchy_before_break_points(&s.cauchy, &s.B, &s.box, e) or find_cauchy(s)):
             return False
