@@ -152,8 +152,8 @@ def test_the_newest_pairs_are_kept_oldest_first(run, maxcor, n):
         if before is not None and (now[0] - before[0]) @ (now[1] - before[1]) > 0:
             S.append(now[0] - before[0])
             Y.append(now[1] - before[1])
-            assert same_bits(solver._pairs()[0][-len(S):], S[-maxcor:])
-            assert same_bits(solver._pairs()[1][-len(S):], Y[-maxcor:])
+            assert same_bits(solver._pairs()[0][-len(S) :], S[-maxcor:])
+            assert same_bits(solver._pairs()[1][-len(S) :], Y[-maxcor:])
         assert len(solver._pairs()[0]) == min(maxcor, len(S) + 1)
         before = now
     assert len(S) > 3

@@ -265,6 +265,18 @@ def test_a_trial_point_is_in_the_box_to_the_last_bit(ends, x, step, alpha):
 
 
 @every_level
+def test_a_step_as_long_as_the_way_to_a_bound_ends_on_it(level):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    lower, upper = -(10.0 ** rng.uniform(0, 3, size=2000)), 10.0 ** rng.uniform(0, 3, size=2000)
+    x = np.clip(x, lower, upper)
+    assert (x + (upper - x) < upper).any()
+    assert (x + (lower - x) > lower).any()
+    assert same_bits(trial_point(level, 1.0, x, upper - x, lower, upper), upper)
+    assert same_bits(trial_point(level, 1.0, x, lower - x, lower, upper), lower)
+
+
+@every_level
 def test_a_step_without_a_number_stays_in_the_box(level):
     x, lower, upper = np.zeros(9), np.full(9, -2.0), np.full(9, 3.0)
     for alpha, d in (1.0, np.nan), (0.0, np.inf), (0.0, -np.inf):
@@ -344,7 +356,7 @@ def test_a_break_point_at_the_upper_limit_is_in_and_one_at_the_lower_is_not(leve
 @every_level
 def test_a_variable_that_never_reaches_a_bound_has_no_break_point(level):
     x = np.array([0.0, 0.0, 0.0, 1.0])
-    g = np.array([0.0, 1.0, 1e-310, 0.0])    # no gradient, no bound, one too far away, at a bound
+    g = np.array([0.0, 1.0, 1e-310, 0.0])  # no gradient, no bound, one too far away, at a bound
     lower, upper = np.array([-1.0, -np.inf, -1.0, 1.0]), np.full(4, 1.0)
     assert break_points(level, 0.0, np.finfo(float).max, x, g, lower, upper)[1].size == 0
     status, changed = status_at(level, 1e300, x, g, lower, upper, np.zeros(4, dtype=np.int8))
@@ -411,9 +423,7 @@ def test_the_truncated_step_is_that_of_numpy(level, n):
     alpha = model_limit(level, 0.3, x, g, we, lower, upper, t_fixed, t_cauchy)
     assert alpha == expected
     step = to_cauchy + alpha * to_minimiser
-    expected = np.where(
-        fixed, np.where(g > 0, lower, upper) - x, move(x, step, lower, upper) - x
-    )
+    expected = np.where(fixed, np.where(g > 0, lower, upper) - x, move(x, step, lower, upper) - x)
     d, limit = model_step(level, 0.3, x, g, we, lower, upper, t_fixed, t_cauchy, alpha)
     assert same_bits(d, expected)
     assert limit == longest_feasible(x, d, lower, upper)

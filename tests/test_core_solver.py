@@ -105,7 +105,7 @@ def test_the_factorisations_of_a_run_are_right(problem, maxcor):
     solver, fg = problem(maxcor=maxcor, check=True)
     finish(solver, fg)
     assert solver.nit > 3
-    if problem is not rosenbrock:    # nothing is factored without bounds
+    if problem is not rosenbrock:  # nothing is factored without bounds
         assert 0 < solver._details["factor_error"] < 10 * maxcor * EPS
 
 
@@ -243,9 +243,7 @@ def test_the_next_step_with_a_smaller_memory_is_the_one_of_its_pairs(smaller):
     take(drive(solver, fg, 9), 9)
     assert solver._phase == ITERATE
     cut = restored(solver._snapshot(), changing_active_set, maxcor=smaller)
-    afresh = solver_at(
-        solver.x, solver.jac, *cut._pairs(), *solver._bounds, maxcor=smaller
-    )
+    afresh = solver_at(solver.x, solver.jac, *cut._pairs(), *solver._bounds, maxcor=smaller)
     cut._advance()
     afresh._advance()
     np.testing.assert_array_equal(cut._model()["status"], afresh._model()["status"])

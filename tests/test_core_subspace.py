@@ -26,14 +26,12 @@ from naive import (
 from problems import random_problem
 
 EPS = np.finfo(float).eps
-many = settings(max_examples=400, deadline=None, derandomize=True)
+many = settings(max_examples=200, deadline=None, derandomize=True)
 
 
 def advanced(state, **options):
     """The solver after its direction from `state`, the pieces of that, and B."""
-    solver = solver_at(
-        state.x, state.g, state.S, state.Y, state.lower, state.upper, **options
-    )
+    solver = solver_at(state.x, state.g, state.S, state.Y, state.lower, state.upper, **options)
     assume(solver.projected_gradient > 0)
     solver._advance()
     assume(solver._details["restarts"] == 0)
@@ -182,9 +180,7 @@ def test_a_projected_step_that_goes_up_is_truncated_instead(state):
     _, model, B = advanced(state)
     x_cauchy, free = x_cauchy_of(state, model), model["status"] == 0
     x_hat = subspace_minimiser(state.x, state.g, B, x_cauchy, free)
-    expected, projected = direction(
-        state.x, state.g, state.lower, state.upper, x_cauchy, x_hat
-    )
+    expected, projected = direction(state.x, state.g, state.lower, state.upper, x_cauchy, x_hat)
     assume(not projected)
     np.testing.assert_allclose(
         model["d"], expected, rtol=0, atol=room_for_error(state, model, B, x_hat)
