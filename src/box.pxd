@@ -29,6 +29,7 @@ cdef void box_place(Box *box, char **cursor) noexcept nogil
 cdef void box_clip(Box *box, double *x) noexcept nogil
 cdef void box_trial_rows(const Box *box, double alpha, Py_ssize_t first, Py_ssize_t rows,
                          double *out) noexcept nogil
+cdef void box_prefetch(const Box *box, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil
 cdef Py_ssize_t box_update_status(Box *box, double t_fixed) noexcept nogil
 cdef void box_free_all(Box *box) noexcept nogil

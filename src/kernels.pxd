@@ -55,6 +55,8 @@ cdef extern from "kernels_simd.h" nogil:
                                 const double *x, const double *g, const double *l,
                                 const double *u, double *t, Py_ssize_t *row) noexcept nogil
 
+    void prefetch "lbfgsb_prefetch"(const double *v, Py_ssize_t rows) noexcept nogil
+
 
 cdef enum:
     # What a chunk reports: one maximum, one minimum, then sums.
@@ -82,7 +84,8 @@ cdef const Kernels *kernels_in_use() noexcept nogil
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil
 cdef void team_place(Team *team, Py_ssize_t rows, char **cursor) noexcept nogil
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
-                     Py_ssize_t columns, Py_ssize_t sums, double *total) noexcept nogil
+                     Py_ssize_t columns, Py_ssize_t sums, double *total,
+                     bint backward=*) noexcept nogil
 cdef double dot(Team *team, Py_ssize_t n, const double *a, const double *b) noexcept nogil
 
 

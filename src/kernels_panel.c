@@ -24,7 +24,8 @@
 typedef double vec __attribute__((vector_size(VBYTES)));
 
 enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };
-enum { GROUP = 4, AHEAD = 2 * GROUP };    /* tiles held in registers; tiles prefetched ahead */
+enum { GROUP = 4 };           /* tiles held in registers */
+enum { AHEAD = 96 * 1024 };   /* bytes of W that are on their way into the second-level cache */
 
 #define INLINE static inline __attribute__((always_inline))
 #define PASTE2(a, b) a##b
@@ -35,10 +36,18 @@ INLINE vec load(const double *p) { return *(const vec *)p; }
 INLINE void store(double *p, vec v) { *(vec *)p = v; }
 INLINE vec fill(double a) { return a - (vec){0}; }
 
+/* How far ahead W is prefetched, in doubles: whole tiles, at least one group of them. */
+INLINE ptrdiff_t distance(ptrdiff_t ld)
+{
+    ptrdiff_t tiles = AHEAD / (ptrdiff_t)sizeof(double) / ld;
+    return (tiles > GROUP ? tiles : GROUP) * ld;
+}
+
 /* `count` tiles (a constant) of all columns times R vectors. One register of each vector and
  * tile is held while the columns stream past; a register is a part of a tile. */
 INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                       const double *V, double *acc, const int R, const int count, int fresh)
+                       const double *V, double *acc, const int R, const int count,
+                       ptrdiff_t ahead, int fresh)
 {
     for (int part = 0; part < PARTS; part++) {
         vec v[MAX_RHS][GROUP];
@@ -53,8 +62,8 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
                 sum[r] = fresh ? (vec){0} : load(a + r * LANES);
             for (int t = 0; t < count; t++) {
                 vec wt = load(w + t * ld);
-                if (part == 0)
-                    __builtin_prefetch(w + (t + AHEAD) * ld);
+                if (part == 0 && ahead)
+                    __builtin_prefetch(w + t * ld + ahead, 0, 2);
                 for (int r = 0; r < R; r++)
                     sum[r] += wt * v[r][t];
             }
@@ -67,11 +76,11 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
 INLINE void tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
                  ptrdiff_t tiles, const double *V, double *acc, const int R, int fresh)
 {
-    ptrdiff_t t = 0;
+    ptrdiff_t t = 0, ahead = distance(ld);
     for (; t + GROUP <= tiles; t += GROUP, fresh = 0)
-        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP, fresh);
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP, ahead, fresh);
     for (; t < tiles; t++, fresh = 0)
-        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1, fresh);
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1, 0, fresh);
 }
 
 static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
@@ -87,7 +96,8 @@ static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
 }
 
 INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
-                          const double *coef, ptrdiff_t ncols, double *out, const int count)
+                          const double *coef, ptrdiff_t ncols, double *out, const int count,
+                          ptrdiff_t ahead)
 {
     for (int part = 0; part < PARTS; part++) {
         vec sum[GROUP] = {{0}};
@@ -95,8 +105,8 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
             const double *w = W + cols[c] + part * VLEN;
             vec e = fill(coef[c]);
             for (int t = 0; t < count; t++) {
-                if (part == 0)
-                    __builtin_prefetch(w + (t + AHEAD) * ld);
+                if (part == 0 && ahead)
+                    __builtin_prefetch(w + t * ld + ahead, 0, 2);
                 sum[t] += load(w + t * ld) * e;
             }
         }
@@ -108,11 +118,11 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 static void panel_combine(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out)
 {
-    ptrdiff_t t = 0;
+    ptrdiff_t t = 0, ahead = distance(ld);
     for (; t + GROUP <= tiles; t += GROUP)
-        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, GROUP);
+        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, GROUP, ahead);
     for (; t < tiles; t++)
-        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, 1);
+        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, 1, 0);
 }
 
 static void panel_store(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles, const double *v)

@@ -21,15 +21,15 @@ from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_trial, box_trial_rows,
-                               box_update_status)
+from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_prefetch, box_trial,
+                               box_trial_rows, box_update_status)
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pairs, compact_take_candidate)
 from lbfgsb._core.kernels cimport (BLOCK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve,
                                    chunk_count, dot,
-                                   kernels_in_use, run_chunks, team_place)
+                                   kernels_in_use, prefetch, run_chunks, team_place)
 from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
                                        line_search_give_up, line_search_start,
                                        line_search_tell)
@@ -381,12 +381,15 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
     cdef double *squares = acc + v.columns * v.vectors * LANES
     cdef double *W
     cdef double norm
-    cdef Py_ssize_t block, i, j, size, tiles
+    cdef Py_ssize_t block, i, j, size, tiles, ahead
     memset(squares, 0, LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         tiles = (size + LANES - 1) // LANES
+        ahead = min(<Py_ssize_t>BLOCK, first + rows - i - size)
+        box_prefetch(box, i + size, ahead)
+        prefetch(v.g + i + size, ahead)
         if box.bounded:
             norm = box.simd.accept_box(size, v.alpha, box.x + i, box.d + i, box.lower + i,
                                        box.upper + i, box.g + i, v.g + i, s, y, g_free,

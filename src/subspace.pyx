@@ -22,11 +22,11 @@ With no variable fixed K⁻¹ is not needed either: the step is -H g.
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
-from lbfgsb._core.box cimport box_trial_rows
+from lbfgsb._core.box cimport box_prefetch, box_trial_rows
 from lbfgsb._core.compact cimport compact_multiply_M, ss, sy, yy
 from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_rows,
                                  solve_lower_transposed)
-from lbfgsb._core.kernels cimport BLOCK, LANES, MIN, SUMS, carve, run_chunks
+from lbfgsb._core.kernels cimport BLOCK, LANES, MIN, SUMS, carve, prefetch, run_chunks
 
 
 # Stands for a multiple of the subspace step: the whole of it, projected on the box.
@@ -180,13 +180,17 @@ cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
     cdef StepContext *v = <StepContext *>context
     cdef const Box *box = v.box
     cdef double inv_theta = 1 / v.B.theta, limit
-    cdef Py_ssize_t block, i, size
+    cdef Py_ssize_t block, i, size, ahead
     cdef double *sums = scratch
     cdef const double *we
     memset(sums, 0, 2 * LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        ahead = min(<Py_ssize_t>BLOCK, first + rows - i - size)
+        box_prefetch(box, i + size, ahead)
+        if v.out != NULL:
+            prefetch(v.out + i + size, ahead)
         we = combine_block(v, i, size, scratch + 2 * LANES)
         limit = INFINITY
         if not box.bounded:
@@ -222,7 +226,7 @@ cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *
 
 cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
     cdef double *total = v.box.team.total
-    run_chunks(v.box.team, step_chunk, v, v.box.n, 2 * v.B.k + 6, 2, total)
+    run_chunks(v.box.team, step_chunk, v, v.box.n, 2 * v.B.k + 6, 2, total, backward=True)
     sub.limit, sub.slope, sub.squared = total[MIN], total[SUMS], total[SUMS + 1]
 
 
