@@ -1,5 +1,7 @@
 """The box, the point in it, and the way out of that point (floor 2)."""
 
+from libc.math cimport INFINITY
+
 from lbfgsb._core.kernels cimport Kernels, Team
 
 
@@ -15,7 +17,7 @@ ctypedef struct Box:
     double *lower            # (n,)
     double *upper            # (n,)
     double norm              # inf-norm of the projected gradient at x
-    double g_free_squared    # g² summed over the variables that may move along -g
+    double g_free_squared    # g² summed over the variables that may move along -g, if bounded
     double t_min             # the least positive break point along -g
     signed char *status      # (n,) at x_cauchy: 0 free, -1 at the lower bound, +1 at the upper
     Py_ssize_t fixed         # how many are not free there
@@ -23,6 +25,11 @@ ctypedef struct Box:
     Py_ssize_t *row          # (n,) the variables they belong to; a work list elsewhere
     Py_ssize_t heap_size
     Py_ssize_t *found        # (chunks,) how many rows each chunk has listed
+
+
+cdef inline double break_point(double x, double g, double lower, double upper) noexcept nogil:
+    """The t at which x - t g reaches a bound, to the bits of the vector kernels."""
+    return (x - lower if g > 0 else x - upper) / g if g != 0 else INFINITY
 
 
 cdef void box_place(Box *box, char **cursor) noexcept nogil

@@ -28,6 +28,8 @@ cdef void compact_place(Compact *B, char **cursor) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, double least_curvature) noexcept nogil
+cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
+                                       double least_curvature) noexcept nogil
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil

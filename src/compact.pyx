@@ -63,6 +63,27 @@ cdef void set_gram(double *gram, Py_ssize_t ld, Py_ssize_t row, Py_ssize_t count
         gram[i * ld + row] = products[i * stride]
 
 
+cdef bint is_curved(double s_y, double y_y, double least_curvature) noexcept nogil:
+    return s_y > least_curvature and 0 < y_y / s_y < INFINITY
+
+
+cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
+                                       double least_curvature) noexcept nogil:
+    """Make the candidate pair the newest one if sᵀy > least_curvature; keep no inner products."""
+    cdef Py_ssize_t oldest_s, oldest_y
+    if not is_curved(s_y, y_y, least_curvature):
+        return False
+    B.theta = y_y / s_y
+    if B.k < B.m:
+        B.k += 1
+        return True
+    # The oldest pair leaves; its columns of W will hold the next candidate.
+    oldest_s, oldest_y = B.columns[0], B.columns[1]
+    memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
+    B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
+    return True
+
+
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, double least_curvature) noexcept nogil:
     """Make the candidate pair the newest one if sᵀy > least_curvature.
@@ -73,30 +94,24 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
         Wᵀ[s, y] over the free variables if `restricted`
     """
     cdef Py_ssize_t pair = 2 * B.k, count = 2 * B.k + 2, i
-    cdef Py_ssize_t oldest_s, oldest_y
-    cdef double s_y = products[pair * stride + 2], y_y = products[(pair + 1) * stride + 2]
+    cdef bint full = B.k == B.m
     for i in range(count):
         B.p[i] = -products[i * stride]
-    if not (s_y > least_curvature and 0 < y_y / s_y < INFINITY):
+    if not compact_take_candidate_alone(B, products[pair * stride + 2],
+                                        products[(pair + 1) * stride + 2], least_curvature):
         return False
     set_gram(B.gram, B.ld, pair, count, products + 1, stride)
     set_gram(B.gram, B.ld, pair + 1, count, products + 2, stride)
     if restricted:
         set_gram(B.gram_free, B.ld, pair, count, products + 3, stride)
         set_gram(B.gram_free, B.ld, pair + 1, count, products + 4, stride)
-    B.theta = y_y / s_y
-    if B.k < B.m:
-        B.k += 1
-        return True
-    # The oldest pair leaves: everything moves up by two rows and columns, that is, by one
-    # constant distance in memory; its columns of W will hold the next candidate.
-    i = (B.ld * B.ld - 2 * B.ld - 2) * sizeof(double)
-    memmove(B.gram, B.gram + 2 * B.ld + 2, i)
-    memmove(B.gram_free, B.gram_free + 2 * B.ld + 2, i)
-    memmove(B.p, B.p + 2, 2 * B.m * sizeof(double))
-    oldest_s, oldest_y = B.columns[0], B.columns[1]
-    memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
-    B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
+    if full:
+        # Everything moves up by two rows and columns, that is, by one constant distance in memory.
+        i = (B.ld * B.ld - 2 * B.ld - 2) * sizeof(double)
+        memmove(B.gram, B.gram + 2 * B.ld + 2, i)
+        if restricted:
+            memmove(B.gram_free, B.gram_free + 2 * B.ld + 2, i)
+        memmove(B.p, B.p + 2, 2 * B.m * sizeof(double))
     return True
 
 

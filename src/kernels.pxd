@@ -4,7 +4,7 @@ See kernels_simd.h for the layout of W and for what each kernel does.
 """
 
 cdef extern from "kernels_simd.h" nogil:
-    const Py_ssize_t LANES, BLOCK, CHUNK, PACK, MAX_RHS
+    const Py_ssize_t LANES, BLOCK, CHUNK, PACK, FEW, MAX_RHS
 
     ctypedef struct Kernels:
         const char *name
@@ -14,6 +14,12 @@ cdef extern from "kernels_simd.h" nogil:
         void panel_combine(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                            const double *coef, Py_ssize_t ncols, Py_ssize_t tiles,
                            double *out) noexcept nogil
+        void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t pairs,
+                      Py_ssize_t tiles, const double *rho, double gamma, double *v,
+                      double *alpha) noexcept nogil
+        bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
+                         Py_ssize_t pairs, Py_ssize_t n, Py_ssize_t tiles, const double *rho,
+                         double theta, double *B) noexcept nogil
         void panel_store(double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t tiles,
                          const double *v) noexcept nogil
         void panel_load(const double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t rows,

@@ -156,6 +156,12 @@ cdef void dot_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *pa
 cdef double dot(Team *team, Py_ssize_t n, const double *a, const double *b) noexcept nogil:
     cdef double[3] total
     cdef DotContext v
+    if n <= BLOCK:    # as one chunk would do it
+        total[SUMS] = 0
+        memset(team.scratch, 0, LANES * sizeof(double))
+        team.simd.dot(n, a, b, team.scratch)
+        team.simd.lane_sum(team.scratch, 1, total + SUMS)
+        return total[SUMS]
     v.simd, v.a, v.b = team.simd, a, b
     run_chunks(team, dot_chunk, &v, n, 2, 1, total)
     return total[SUMS]

@@ -19,6 +19,7 @@ enum {
     BLOCK = 512,   /* rows handled at once: five vectors of a block stay in L1 */
     CHUNK = 8192,  /* rows of one partial result, the unit that threads share out */
     PACK = 64,     /* rows gathered at once for a correction of the Gram matrix */
+    FEW = 16,      /* rows that two_loop and bfgs_matrix hold in registers, at most */
     MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
 };
 
@@ -34,6 +35,15 @@ typedef struct {
     /* out = sum over c of coef[c] * column c */
     void (*panel_combine)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out);
+    /* v = H v for the inverse BFGS matrix H of `pairs` pairs, columns s_0 y_0 s_1 y_1 ..., oldest
+       first, from gamma I on; rho[i] = 1 / s_i'y_i; v (tiles, LANES) ends in zeros, tiles <= FEW /
+       LANES; `alpha` (pairs,) is work */
+    void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                     ptrdiff_t tiles, const double *rho, double gamma, double *v, double *alpha);
+    /* B (n, tiles * LANES) = the matrix of these pairs, from theta I on; 0 if rounding has made it
+       indefinite */
+    int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, double theta, double *B);
     /* column `col` = v, and back */
     void (*panel_store)(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles,
                         const double *v);

@@ -161,14 +161,17 @@ ctypedef struct StepContext:
     const Box *box
     double t                 # of x_cauchy
     double t_fixed
+    double inv_theta         # 0 with the whole step, which has that part in it
     double alpha             # multiple of d in the subspace
     double *out              # where x + d goes, or NULL
 
 
 cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssize_t size,
                                  double *we) noexcept nogil:
-    """we = rows of [S Y] e."""
+    """Rows of what is added to x - inv_theta g: [S Y] e in `we`, or the whole step."""
     cdef const Compact *B = v.B
+    if v.sub.whole != NULL:
+        return v.sub.whole + start
     B.simd.panel_combine(B.W + start // LANES * B.tile_length, B.tile_length, B.columns,
                          v.sub.e, 2 * B.k, (size + LANES - 1) // LANES, we)
     return we
@@ -176,10 +179,10 @@ cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssiz
 
 cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                      double *scratch) noexcept nogil:
-    """d, and as partial results its limit, gᵀd and dᵀd."""
+    """d, and as partial results its limit, gᵀd and, without pairs, dᵀd."""
     cdef StepContext *v = <StepContext *>context
     cdef const Box *box = v.box
-    cdef double inv_theta = 1 / v.B.theta, limit
+    cdef double limit
     cdef Py_ssize_t block, i, size, ahead
     cdef double *sums = scratch
     cdef const double *we
@@ -188,26 +191,28 @@ cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         ahead = min(<Py_ssize_t>BLOCK, first + rows - i - size)
-        box_prefetch(box, i + size, ahead)
-        if v.out != NULL:
-            prefetch(v.out + i + size, ahead)
+        if ahead > 0:
+            box_prefetch(box, i + size, ahead)
+            if v.out != NULL:
+                prefetch(v.out + i + size, ahead)
         we = combine_block(v, i, size, scratch + 2 * LANES)
         limit = INFINITY
         if not box.bounded:
-            box.simd.step_free(size, inv_theta, box.g + i, we, box.d + i)
+            box.simd.step_free(size, v.inv_theta, box.g + i, we, box.d + i)
         elif v.alpha == PROJECT:
-            limit = box.simd.step_box(size, inv_theta, v.t_fixed, box.x + i, box.g + i,
+            limit = box.simd.step_box(size, v.inv_theta, v.t_fixed, box.x + i, box.g + i,
                                       box.lower + i, box.upper + i, we, box.d + i)
         else:
-            limit = box.simd.step_truncated(size, inv_theta, v.t_fixed, v.t, v.alpha,
+            limit = box.simd.step_truncated(size, v.inv_theta, v.t_fixed, v.t, v.alpha,
                                             box.x + i, box.g + i, box.lower + i,
                                             box.upper + i, we, box.d + i)
         partial[MIN] = min(partial[MIN], limit)
         if v.out != NULL:
             box_trial_rows(box, 1, i, size, v.out + i)
         box.simd.dot(size, box.g + i, box.d + i, sums)
-        box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
-    box.simd.lane_sum(sums, 2, partial + SUMS)
+        if v.B.k == 0:
+            box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
+    box.simd.lane_sum(sums, 2 if v.B.k == 0 else 1, partial + SUMS)
 
 
 cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
@@ -220,8 +225,18 @@ cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         partial[MIN] = min(partial[MIN], box.simd.subspace_limit(
-            size, 1 / v.B.theta, v.t_fixed, v.t, box.x + i, box.g + i, box.lower + i,
+            size, v.inv_theta, v.t_fixed, v.t, box.x + i, box.g + i, box.lower + i,
             box.upper + i, combine_block(v, i, size, scratch)))
+
+
+cdef StepContext context_of(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
+                            double *out) noexcept nogil:
+    cdef StepContext v
+    v.sub, v.B, v.box, v.out = sub, B, box, out
+    v.t, v.t_fixed = cauchy.t, cauchy.t_fixed
+    v.inv_theta = 0 if sub.whole != NULL else 1 / B.theta
+    v.alpha = PROJECT
+    return v
 
 
 cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
@@ -232,13 +247,12 @@ cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
 
 cdef void subspace_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
                         double *out) noexcept nogil:
-    """Set d, the step from x to the subspace minimiser projected on the box, from e and t_fixed.
+    """Set d, the step from x to the subspace minimiser projected on the box, from t_fixed and e or
+    `whole`.
 
     Unless it is NULL, `out` (n,) becomes x + d.
     """
-    cdef StepContext v
-    v.sub, v.B, v.box, v.out = sub, B, box, out
-    v.t, v.t_fixed, v.alpha = cauchy.t, cauchy.t_fixed, PROJECT
+    cdef StepContext v = context_of(sub, B, box, cauchy, out)
     take_step(sub, &v)
 
 
@@ -249,9 +263,7 @@ cdef void subspace_truncated_step(Subspace *sub, Compact *B, Box *box, const Cau
     It is replaced by the longest feasible part of the way from x_cauchy to the minimiser, as in
     the algorithm of 1995.
     """
-    cdef StepContext v
-    v.sub, v.B, v.box, v.out = sub, B, box, out
-    v.t, v.t_fixed = cauchy.t, cauchy.t_fixed
+    cdef StepContext v = context_of(sub, B, box, cauchy, out)
     run_chunks(box.team, limit_chunk, &v, box.n, 2 * B.k + 6, 0, box.team.total)
     v.alpha = box.team.total[MIN]
     take_step(sub, &v)
