@@ -19,9 +19,11 @@ ctypedef struct Compact:
     double *gram             # (ld, ld) WᵀW, rows and columns s_0 y_0 s_1 y_1 ..., oldest first
     double *gram_free        # the same over the variables free at x_cauchy
     double *p                # (ld,) Wᵀ d for the projected steepest descent direction d
-    double *J                # (m, m) lower, J Jᵀ = theta SᵀS + L D⁻¹ Lᵀ
-    double *LD               # (m, m) L D⁻¹
-    double *work             # (m, m)
+    Py_ssize_t ld_m          # leading dimension of the next three, m rounded up to LANES
+    double *J                # (m, ld_m) upper, JᵀJ = theta SᵀS + L D⁻¹ Lᵀ
+    double *root             # (m, ld_m) D^-1/2 Lᵀ, strictly upper
+    double *work             # (m, ld_m)
+    double *scale            # (m,) the diagonal of D^-1/2
 
 
 cdef void compact_place(Compact *B, char **cursor) noexcept nogil

@@ -16,8 +16,11 @@ ctypedef struct FewVariables:
     double *product          # (n,) B times something
     Py_ssize_t ld            # leading dimension of B, n rounded up to whole tiles
     double *B                # (n, ld)
-    double *L                # (n, n) lower factor of B over the free variables
-    double *check            # (n, n) that matrix itself, for the check
+    Py_ssize_t ld_R          # leading dimension of R
+    double *R                # (n, ld_R) upper factor of B over the free variables, and R⁻ᵀ times
+    #                          the right hand side
+    double *work             # (n, ld_R) B over the free variables, for the check
+    Py_ssize_t *free         # (n,) the free variables
 
 
 cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor) noexcept nogil

@@ -20,8 +20,8 @@ from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.box cimport box_free_all, break_point
 from lbfgsb._core.compact cimport sy
-from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_transposed)
-from lbfgsb._core.kernels cimport FEW, LANES, carve
+from lbfgsb._core.dense cimport factor, solve_upper
+from lbfgsb._core.kernels cimport FEW, LANES, carve, padded
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
@@ -32,7 +32,7 @@ cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor
     if not few.used:
         few.step = NULL
         return
-    few.ld = (n + LANES - 1) // LANES * LANES
+    few.ld, few.ld_R = padded(n), padded(n) + LANES
     few.rho = <double *>carve(cursor, m + 1, sizeof(double))
     few.alpha = <double *>carve(cursor, m, sizeof(double))
     few.step = <double *>carve(cursor, FEW, sizeof(double))
@@ -41,8 +41,9 @@ cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor
     few.z = <double *>carve(cursor, n, sizeof(double))
     few.product = <double *>carve(cursor, n, sizeof(double))
     few.B = <double *>carve(cursor, n * few.ld, sizeof(double))
-    few.L = <double *>carve(cursor, n * n, sizeof(double))
-    few.check = <double *>carve(cursor, n * n, sizeof(double))
+    few.R = <double *>carve(cursor, n * few.ld_R, sizeof(double))
+    few.work = <double *>carve(cursor, n * few.ld_R, sizeof(double))
+    few.free = <Py_ssize_t *>carve(cursor, n, sizeof(Py_ssize_t))
 
 
 # --- the pairs ----------------------------------------------------------------------------
@@ -147,45 +148,47 @@ cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
 # --- the minimiser ------------------------------------------------------------------------
 
 
-cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
-                        const CauchyPoint *cauchy, bint check, double *error) noexcept nogil:
-    """Set `step` for the free variables, and the status of all; B is formed."""
-    cdef Py_ssize_t i, j, row, col, count = 0, n = box.n
-    cdef double *rhs = few.product
-    cdef double sum_
-    for i in range(n):
-        few.z[i] = 0
-        box.status[i] = 0
+cdef Py_ssize_t fix_variables(FewVariables *few, Box *box,
+                              const CauchyPoint *cauchy) noexcept nogil:
+    """List the variables that are free at x_cauchy; z for the others, 0 for them.
+
+    Returns their number.
+    """
+    cdef Py_ssize_t i, count = 0
+    for i in range(box.n):
         if break_point(box.x[i], box.g[i], box.lower[i], box.upper[i]) <= cauchy.t_fixed:
             few.z[i] = distance_to_bound(box, i)
             box.status[i] = -1 if box.g[i] > 0 else 1
-    for i in range(n):
-        if box.status[i] != 0:
-            continue
-        sum_, col = -box.g[i], 0
-        for j in range(n):
-            if box.status[j] != 0:
-                sum_ -= few.B[i * few.ld + j] * few.z[j]
-            else:
-                few.L[count * n + col] = few.B[i * few.ld + j]
-                col += 1
-        rhs[count] = sum_
-        count += 1
-    box.fixed = n - count
-    if check:
-        memcpy(few.check, few.L, n * n * sizeof(double))
-    if not cholesky(few.L, count, n):
+        else:
+            few.z[i], box.status[i] = 0, 0
+            few.free[count] = i
+            count += 1
+    box.fixed = box.n - count
+    return count
+
+
+cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
+                        const CauchyPoint *cauchy, bint check, double *error) noexcept nogil:
+    """Set `step` for the free variables; B is formed."""
+    cdef Py_ssize_t i, j, n = box.n, count = fix_variables(few, box, cauchy)
+    cdef Py_ssize_t last = padded(count)    # the right hand side is factored along
+    cdef double *row
+    multiply_B(few, few.z, n, few.product)
+    for i in range(count):
+        row = few.R + i * few.ld_R
+        memset(row, 0, few.ld_R * sizeof(double))
+        for j in range(i, count):
+            row[j] = few.B[few.free[i] * few.ld + few.free[j]]
+        row[last] = -box.g[few.free[i]] - few.product[few.free[i]]
+    if not factor(B.simd, few.R, count, last + LANES, few.ld_R, few.work if check else NULL,
+                  error):
         return False
-    if check:
-        error[0] = max(error[0], factor_error(few.L, few.check, count, n))
-    solve_lower(few.L, count, n, rhs)
-    solve_lower_transposed(few.L, count, n, rhs)
-    row = 0
-    for i in range(n):
-        few.step[i] = 0
-        if box.status[i] == 0:
-            few.step[i] = rhs[row]
-            row += 1
+    for i in range(count):
+        few.product[i] = few.R[i * few.ld_R + last]
+    solve_upper(few.R, count, few.ld_R, few.product)
+    memset(few.step, 0, FEW * sizeof(double))
+    for i in range(count):
+        few.step[few.free[i]] = few.product[i]
     return True
 
 

@@ -30,6 +30,9 @@ cdef extern from "kernels_simd.h" nogil:
         void packed_gram(const double *packed, Py_ssize_t ncols, double *acc) noexcept nogil
         void lane_sum(const double *acc, Py_ssize_t count, double *out) noexcept nogil
         void dot(Py_ssize_t n, const double *a, const double *b, double *acc) noexcept nogil
+        bint eliminate(double *A, Py_ssize_t n, Py_ssize_t width, Py_ssize_t ld) noexcept nogil
+        void add_gram(const double *U, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, double *C,
+                      Py_ssize_t ldc) noexcept nogil
         void trial_free(Py_ssize_t n, double alpha, const double *x, const double *d,
                         double *out) noexcept nogil
         void trial_box(Py_ssize_t n, double alpha, const double *x, const double *d,
@@ -93,6 +96,11 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
                      Py_ssize_t columns, Py_ssize_t sums, double *total,
                      bint backward=*) noexcept nogil
 cdef double dot(Team *team, Py_ssize_t n, const double *a, const double *b) noexcept nogil
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
+    """n rounded up to a multiple of LANES."""
+    return (n + LANES - 1) // LANES * LANES
 
 
 cdef inline void *carve(char **cursor, Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:

@@ -58,6 +58,17 @@ typedef struct {
     /* acc += lanes of a times b; acc is one group of LANES sums */
     void (*dot)(ptrdiff_t n, const double *a, const double *b, double *acc);
 
+    /* --- small matrices (kernels_dense.c); rows start on 64 bytes, widths and ld are multiples of
+       LANES --- */
+
+    /* A (n, width): its first n columns hold a symmetric matrix R'R, which becomes R with
+       reciprocals on the diagonal; the other columns X become R^-T X. 0 if the matrix is not
+       positive definite to working precision */
+    int (*eliminate)(double *A, ptrdiff_t n, ptrdiff_t width, ptrdiff_t ld);
+    /* C (n, n) += U'U for U (rows, n), the upper triangle */
+    void (*add_gram)(const double *U, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double *C,
+                     ptrdiff_t ldc);
+
     /* --- rows of vectors, with their bounds (kernels_rows.c); no reduction but min and max --- */
 
     /* out = the point at steplength alpha from x along d */

@@ -20,13 +20,13 @@ remains of the sum is x_cauchy + d = x - g/theta + W (M c + K⁻¹ W_Fᵀ r / th
 With no variable fixed K⁻¹ is not needed either: the step is -H g.
 """
 from libc.math cimport INFINITY
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from lbfgsb._core.box cimport box_prefetch, box_trial_rows
 from lbfgsb._core.compact cimport compact_multiply_M, ss, sy, yy
-from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_rows,
-                                 solve_lower_transposed)
-from lbfgsb._core.kernels cimport BLOCK, LANES, MIN, SUMS, carve, prefetch, run_chunks
+from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
+from lbfgsb._core.kernels cimport (BLOCK, LANES, MIN, SUMS, carve, padded, prefetch,
+                                   run_chunks)
 
 
 # Stands for a multiple of the subspace step: the whole of it, projected on the box.
@@ -37,12 +37,12 @@ cdef enum:
 cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil:
     sub.e = <double *>carve(cursor, 2 * m, sizeof(double))
     sub.h = <double *>carve(cursor, 2 * m, sizeof(double))
-    sub.P = <double *>carve(cursor, m * m, sizeof(double))
-    sub.V = <double *>carve(cursor, m * m, sizeof(double))
-    sub.C = <double *>carve(cursor, m * m, sizeof(double))
+    sub.ld = 2 * padded(m)
+    sub.P = <double *>carve(cursor, m * sub.ld, sizeof(double))
+    sub.C = <double *>carve(cursor, m * padded(m), sizeof(double))
     sub.a = <double *>carve(cursor, m, sizeof(double))
     sub.b = <double *>carve(cursor, m, sizeof(double))
-    sub.work = <double *>carve(cursor, m * m, sizeof(double))
+    sub.work = <double *>carve(cursor, m * sub.ld, sizeof(double))
 
 
 # --- the coefficients e -------------------------------------------------------------------
@@ -68,7 +68,7 @@ cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *ca
     # h = W_Fᵀ r = (1 - theta t) p + W_Fᵀ W_F M c
     for i in range(k):
         sum_s, sum_y = weight * B.p[2 * i], weight * B.p[2 * i + 1]
-        for j in range(2 * k):
+        for j in range(2 * k if cauchy.known else 0):
             sum_s += B.gram_free[2 * i * B.ld + j] * q[j]
             sum_y += B.gram_free[(2 * i + 1) * B.ld + j] * q[j]
         h[2 * i], h[2 * i + 1] = theta * sum_s, sum_y
@@ -94,60 +94,54 @@ cdef void model_gradient(const Compact *B, const CauchyPoint *cauchy, double *q)
 
 
 cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) noexcept nogil:
-    cdef Py_ssize_t i, j, h, k = B.k, m = B.m, ld = B.ld
-    cdef double a, theta = B.theta
+    """P = R_PᵀR_P with U = R_P⁻ᵀQᵀ beside it, and T + Q P⁻¹ Qᵀ = T + UᵀU."""
+    cdef Py_ssize_t i, j, k = B.k, first = padded(k), ld = B.ld
+    cdef double *row
     for i in range(k):
-        for j in range(i + 1):
-            sub.P[i * m + j] = yy(B.gram_free, ld, i, j) / theta
-        sub.P[i * m + i] += sy(B.gram, ld, i, i)
+        row = sub.P + i * sub.ld
+        memset(row, 0, 2 * first * sizeof(double))
+        for j in range(i, k):
+            row[j] = yy(B.gram_free, ld, i, j) / B.theta
+        row[i] += sy(B.gram, ld, i, i)
         for j in range(k):
-            sub.V[i * m + j] = -sy(B.gram_free, ld, i, j)
-        for j in range(i):
-            sub.V[i * m + j] += sy(B.gram, ld, i, j)
-    if check:
-        memcpy(sub.work, sub.P, m * m * sizeof(double))
-    if not cholesky(sub.P, k, m):
+            row[first + j] = -sy(B.gram_free, ld, j, i)
+        for j in range(i + 1, k):
+            row[first + j] += sy(B.gram, ld, j, i)
+    if not factor(B.simd, sub.P, k, 2 * first, sub.ld, sub.work if check else NULL, error):
         return False
-    if check:
-        error[0] = max(error[0], factor_error(sub.P, sub.work, k, m))
-    solve_lower_rows(sub.P, k, m, sub.V, k, m)
     for i in range(k):
-        for j in range(i + 1):
-            a = theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
-            for h in range(k):
-                a += sub.V[i * m + h] * sub.V[j * m + h]
-            sub.C[i * m + j] = a
-    if check:
-        memcpy(sub.work, sub.C, m * m * sizeof(double))
-    if not cholesky(sub.C, k, m):
-        return False
-    if check:
-        error[0] = max(error[0], factor_error(sub.C, sub.work, k, m))
-    return True
+        row = sub.C + i * B.ld_m
+        memset(row, 0, first * sizeof(double))
+        for j in range(i, k):
+            row[j] = B.theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
+    B.simd.add_gram(sub.P + first, k, k, sub.ld, sub.C, B.ld_m)
+    return factor(B.simd, sub.C, k, first, B.ld_m, sub.work if check else NULL, error)
 
 
 cdef void solve_K(Subspace *sub, const Compact *B, double *v) noexcept nogil:
     """v = K⁻¹ v: b = C⁻¹ (v_s + Q P⁻¹ v_y), a = P⁻¹ (Qᵀ b - v_y), v = (a, b).
 
-    In terms of V = Q L_P⁻ᵀ and u = L_P⁻¹ v_y: b = C⁻¹ (v_s + V u), a = L_P⁻ᵀ (Vᵀ b - u).
+    In terms of U and u = R_P⁻ᵀ v_y: b = C⁻¹ (v_s + Uᵀu), a = R_P⁻¹ (U b - u).
     """
-    cdef Py_ssize_t i, j, k = B.k, m = B.m
+    cdef Py_ssize_t i, j, k = B.k
     cdef double *a = sub.a
     cdef double *b = sub.b
+    cdef const double *U
     for i in range(k):
         a[i], b[i] = v[2 * i + 1], v[2 * i]
-    solve_lower(sub.P, k, m, a)
+    solve_upper_transposed(sub.P, k, sub.ld, a)
     for i in range(k):
+        U = sub.P + i * sub.ld + padded(k)
         for j in range(k):
-            b[i] += sub.V[i * m + j] * a[j]
-    solve_lower(sub.C, k, m, b)
-    solve_lower_transposed(sub.C, k, m, b)
+            b[j] += U[j] * a[i]
+    solve_upper_transposed(sub.C, k, B.ld_m, b)
+    solve_upper(sub.C, k, B.ld_m, b)
     for i in range(k):
+        U = sub.P + i * sub.ld + padded(k)
         a[i] = -a[i]
-    for i in range(k):
         for j in range(k):
-            a[j] += sub.V[i * m + j] * b[i]
-    solve_lower_transposed(sub.P, k, m, a)
+            a[i] += U[j] * b[j]
+    solve_upper(sub.P, k, sub.ld, a)
     for i in range(k):
         v[2 * i], v[2 * i + 1] = b[i], a[i]
 
