@@ -56,7 +56,7 @@ ctypedef struct SolverState:
     Subspace subspace
     LineSearch search
     char *block              # the one allocation; everything above points into it
-    double *g_best           # (n,) gradient at search.alpha_x, if that is not 0
+    double *g_best           # (n,) gradient at search.alpha_x, if that is not 0; box.t if bounded
     double f                 # at box.x
     double f_old             # one iterate earlier; NaN at the first
     double first_alpha       # the first trial of the search under way

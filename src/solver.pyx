@@ -95,7 +95,8 @@ cdef void place(SolverState *s, char **cursor) noexcept nogil:
     subspace_place(&s.subspace, s.B.m, cursor)
     few_place(&s.few, s.box.n, s.B.m, cursor)
     box_place(&s.box, cursor)
-    s.g_best = <double *>carve(cursor, s.box.n, sizeof(double))
+    # The break points have had their day when a line search begins.
+    s.g_best = s.box.t if s.box.bounded else <double *>carve(cursor, s.box.n, sizeof(double))
     compact_place(&s.B, cursor)
 
 
