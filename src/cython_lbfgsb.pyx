@@ -22,6 +22,8 @@ cdef extern from *:
     """
     #include <stddef.h>
     #include "lbfgsb.h"
+    /* Where the options of the first release end: no caller has fewer. */
+    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, callback_data) + sizeof(void *))
     /* The header and the .pxd declare the same structs. */
     #define LBFGSB_MINE(name) struct __pyx_t_6lbfgsb_13cython_lbfgsb_##name
     #define LBFGSB_CHECK_SIZES() \\
@@ -33,6 +35,7 @@ cdef extern from *:
                        "lbfgsb.h and cython_lbfgsb.pxd differ")
     """
     void LBFGSB_CHECK_SIZES() noexcept
+    const size_t LBFGSB_FIRST_SIZE
     const char *LBFGSB_CAPSULE
     ctypedef struct lbfgsb_table:
         size_t size
@@ -45,9 +48,6 @@ cdef extern from *:
         void *get_result
         void *destroy
 
-
-# Where the options of the first release end: no caller has fewer.
-cdef size_t FIRST_SIZE = sizeof(lbfgsb_options)
 
 # More threads than this are as good as this many.
 cdef int MOST_THREADS = 1 << 16
@@ -87,7 +87,7 @@ cdef int take_options(Run *run, const lbfgsb_options *given) noexcept nogil:
     cdef Options *o = &run.s.options
     lbfgsb_set_default_options(&own, sizeof(own))
     if given != NULL:
-        if not FIRST_SIZE <= given.size <= sizeof(own):
+        if not LBFGSB_FIRST_SIZE <= given.size <= sizeof(own):
             return LBFGSB_BAD_SIZE
         memcpy(&own, given, given.size)
     if not (own.maxcor >= 1 and own.ftol >= 0 and own.gtol >= 0 and own.ftarget == own.ftarget
