@@ -125,18 +125,18 @@ cdef int check_bounds(Py_ssize_t n, const double *lower, const double *upper,
                       bint *bounded) noexcept nogil:
     """bounded[0] = is any bound finite? Returns 0 or LBFGSB_BAD_BOUNDS."""
     cdef Py_ssize_t i
-    cdef double l = -INFINITY, u = INFINITY
+    cdef double low = -INFINITY, high = INFINITY
     bounded[0] = False
     if lower == NULL and upper == NULL:
         return 0
     for i in range(n):
         if lower != NULL:
-            l = lower[i]
+            low = lower[i]
         if upper != NULL:
-            u = upper[i]
-        if not (l <= u and l < INFINITY and u > -INFINITY):
+            high = upper[i]
+        if not (low <= high and low < INFINITY and high > -INFINITY):
             return LBFGSB_BAD_BOUNDS
-        bounded[0] = bounded[0] or l > -INFINITY or u < INFINITY
+        bounded[0] = bounded[0] or low > -INFINITY or high < INFINITY
     return 0
 
 

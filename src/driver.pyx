@@ -17,9 +17,9 @@ from libc.math cimport INFINITY, NAN, isfinite
 
 from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_ours_alone,
                                      new_vector, vector_data)
-from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, RUNNING, START, TRIAL,
-                                  BaseSolver, SolverState, solver_advance, solver_point,
-                                  solver_stop, solver_tell, solver_tell_value, solver_test)
+from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, RUNNING, START, BaseSolver,
+                                  SolverState, solver_advance, solver_point, solver_stop,
+                                  solver_tell, solver_tell_value, solver_test)
 
 import threading
 
