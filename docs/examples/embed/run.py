@@ -18,5 +18,5 @@ print(f"{1e6 * (time.perf_counter() - start) / len(Y):.0f} µs a fit")
 error = np.abs(fitted - truth).max()
 assert error < 0.1, error
 assert (fitted >= 0).all()
-assert np.array_equal(fitted, fit(t, Y, threads=1))    # threads don't change the bits
+assert np.array_equal(fitted, fit(t, Y, threads=1))  # threads don't change the bits
 print("ok")
