@@ -99,6 +99,8 @@ def _number(name: str, value: Any, least: float = 0.0) -> float:
 class Solver(BaseSolver):
     """L-BFGS-B in the hands of its caller: it asks for points and is told f and g.
 
+    Or `run` lets an objective answer, for some iterations or to the end.
+
     Parameters
     ----------
     x0 : array_like, shape (n,)

@@ -251,6 +251,25 @@ def test_a_checkpoint_resumes_to_the_same_bits_with_either_objective(funs):
     )
 
 
+def test_a_run_that_was_stopped_by_the_objective_goes_on():
+    def stopped_at(call):
+        calls = []
+
+        def fun(x, g):
+            calls.append(1)
+            f, g[:] = rosenbrock_fg(x)
+            return f if len(calls) < call else (1,)
+
+        return as_low_level(fun)
+
+    whole = minimize_lbfgsb(x0=X0, fun=compiled_rosenbrock, **TIGHT)
+    for call in (1, 8):
+        part = minimize_lbfgsb(x0=X0, fun=stopped_at(call), **TIGHT)
+        res = minimize_lbfgsb(x0=part.x, fun=compiled_rosenbrock, checkpoint=part, **TIGHT)
+        assert same_bits(res.x, whole.x)
+        assert (res.nit, res.nfev) == (whole.nit, whole.nfev + 1)  # one evaluation was in vain
+
+
 # --- the GIL and signals ------------------------------------------------------------------
 
 
