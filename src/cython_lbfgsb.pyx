@@ -123,10 +123,9 @@ cdef int check_point(Py_ssize_t n, const double *x) noexcept nogil:
 
 cdef int check_bounds(Py_ssize_t n, const double *lower, const double *upper,
                       bint *bounded) noexcept nogil:
-    """bounded[0] = is any bound finite? Returns 0 or LBFGSB_BAD_BOUNDS."""
+    """Set bounded[0] if any bound is finite. Returns 0 or LBFGSB_BAD_BOUNDS."""
     cdef Py_ssize_t i
     cdef double low = -INFINITY, high = INFINITY
-    bounded[0] = False
     if lower == NULL and upper == NULL:
         return 0
     for i in range(n):
@@ -150,7 +149,7 @@ cdef int begin(Run *run, Py_ssize_t n, const double *x, const double *lower,
                const double *upper, const lbfgsb_options *options) noexcept nogil:
     """Check everything, allocate, start. Returns LBFGSB_RUNNING, else there is nothing to free."""
     cdef int status
-    cdef bint bounded
+    cdef bint bounded = False
     memset(run, 0, sizeof(Run))
     status = check_point(n, x)
     if status == 0:

@@ -48,51 +48,45 @@ cdef enum:
 cdef double LOOK_EVERY = 0.05
 
 
-# --- compiled objectives ------------------------------------------------------------------
+def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=None):
+    """Drive `solver` until it is done.
 
-
-cdef double seconds() noexcept nogil:
-    """The time of a clock that never goes back."""
-    return lbfgsb_seconds()
-
-
-cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
-    """Evaluate f and g and tell, until the run is over or the caller wants a pause.
-
-    After STARTED and ITERATED the caller has to call solver_test. Going on is calling again.
+    Parameters
+    ----------
+    objective : Objective or CompiledObjective
+    on_start : callable, optional
+        ``on_start()`` after the first f and g.
+    redefine : callable, optional
+        ``redefine()`` there, and after each accepted step before it is tested.
+    on_iterate : callable, optional
+        ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
     """
-    cdef bint new, at_start
-    cdef double f
-    while s.phase != DONE:
-        at_start = s.phase == START
-        next_point(s, e.x)
-        if s.phase == DONE:
-            break
-        f = NAN    # a function that forgets to set it is not believed
-        if e.fun(s.box.n, e.x, &f, e.g, e.data) != 0:
-            s.nfev += 1
-            s.njev += 1
-            solver_stop(s)
-            break
-        new = solver_tell(s, f, e.g)
-        at_start = at_start and s.phase != DONE
-        if at_start and e.pauses_at_start:
-            return STARTED
-        if new and e.pauses_at_iterates:
-            return ITERATED
-        if new or at_start:
+    if isinstance(objective, CompiledObjective):
+        run_compiled(solver, objective, on_start, redefine, on_iterate)
+    else:
+        run_python(solver, objective, on_start, redefine, on_iterate)
+
+
+def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
+    """Drive `solver` until it is done or has accepted so many more iterates.
+
+    A limit is a pause: this is a run with a lower `maxiter`, and its end is undone.
+    """
+    cdef SolverState *s = &solver.s
+    cdef Py_ssize_t maxiter = s.options.maxiter
+    s.options.maxiter = min(maxiter, s.nit + iterations)
+    try:
+        run(solver, objective)
+    finally:
+        s.options.maxiter = maxiter
+        if s.phase == DONE and s.reason == LIMIT_ITERATIONS:
+            s.phase, s.reason = s.phase_at_end, RUNNING
             solver_test(s)
-        if e.look_at < INFINITY and (s.options.check or seconds() >= e.look_at):
-            return LOOK
-    return OVER
+        if s.phase == ITERATE:
+            solver._advance()
 
 
-cdef void next_point(SolverState *s, double *x) noexcept nogil:
-    """x = where f and g are wanted next: x0, or a trial point."""
-    if s.phase == ITERATE and solver_advance(s, x):
-        return
-    if s.phase != DONE:
-        solver_point(s, x)
+# --- compiled objectives ------------------------------------------------------------------
 
 
 cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, redefine,
@@ -134,6 +128,50 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
     if s.options.check:
         solver._check()
     return 0
+
+
+cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
+    """Evaluate f and g and tell, until the run is over or the caller wants a pause.
+
+    After STARTED and ITERATED the caller has to call solver_test. Going on is calling again.
+    """
+    cdef bint new, at_start
+    cdef double f
+    while s.phase != DONE:
+        at_start = s.phase == START
+        next_point(s, e.x)
+        if s.phase == DONE:
+            break
+        f = NAN    # a function that forgets to set it is not believed
+        if e.fun(s.box.n, e.x, &f, e.g, e.data) != 0:
+            s.nfev += 1
+            s.njev += 1
+            solver_stop(s)
+            break
+        new = solver_tell(s, f, e.g)
+        at_start = at_start and s.phase != DONE
+        if at_start and e.pauses_at_start:
+            return STARTED
+        if new and e.pauses_at_iterates:
+            return ITERATED
+        if new or at_start:
+            solver_test(s)
+        if e.look_at < INFINITY and (s.options.check or seconds() >= e.look_at):
+            return LOOK
+    return OVER
+
+
+cdef void next_point(SolverState *s, double *x) noexcept nogil:
+    """x = where f and g are wanted next: x0, or a trial point."""
+    if s.phase == ITERATE and solver_advance(s, x):
+        return
+    if s.phase != DONE:
+        solver_point(s, x)
+
+
+cdef double seconds() noexcept nogil:
+    """The time of a clock that never goes back."""
+    return lbfgsb_seconds()
 
 
 cdef bint in_main_thread() except -1:
@@ -203,44 +241,6 @@ cdef class Objective:
             raise
         solver.s.nfev += calls
         return g
-
-
-def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=None):
-    """Drive `solver` until it is done.
-
-    Parameters
-    ----------
-    objective : Objective or CompiledObjective
-    on_start : callable, optional
-        ``on_start()`` after the first f and g.
-    redefine : callable, optional
-        ``redefine()`` there, and after each accepted step before it is tested.
-    on_iterate : callable, optional
-        ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
-    """
-    if isinstance(objective, CompiledObjective):
-        run_compiled(solver, objective, on_start, redefine, on_iterate)
-    else:
-        run_python(solver, objective, on_start, redefine, on_iterate)
-
-
-def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
-    """Drive `solver` until it is done or has accepted so many more iterates.
-
-    A limit is a pause: this is a run with a lower `maxiter`, and its end is undone.
-    """
-    cdef SolverState *s = &solver.s
-    cdef Py_ssize_t maxiter = s.options.maxiter
-    s.options.maxiter = min(maxiter, s.nit + iterations)
-    try:
-        run(solver, objective)
-    finally:
-        s.options.maxiter = maxiter
-        if s.phase == DONE and s.reason == LIMIT_ITERATIONS:
-            s.phase, s.reason = s.phase_at_end, RUNNING
-            solver_test(s)
-        if s.phase == ITERATE:
-            solver._advance()
 
 
 cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine,
