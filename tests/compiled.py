@@ -36,7 +36,7 @@ def rosenbrock_fg(x):
     """The compiled Rosenbrock function, called from Python: the same bits."""
     x = np.ascontiguousarray(x)
     f, g = ctypes.c_double(), np.empty_like(x)
-    ROSENBROCK(x.size, *map(doubles, (x,)), ctypes.byref(f), doubles(g), None)
+    ROSENBROCK(x.size, doubles(x), ctypes.byref(f), doubles(g), None)
     return f.value, g
 
 
@@ -45,7 +45,7 @@ def doubles(array):
     return None if array is None else array.ctypes.data_as(DOUBLES)
 
 
-def as_c(fun, const=False):
+def as_c(fun):
     """Return a Python function ``fun(x, g) -> f``, called with arrays, as a C function.
 
     It returns 0, or what `fun` returns instead of f as ``(stop,)``.

@@ -8,7 +8,7 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp
 
 from lbfgsb.cython_lbfgsb cimport (LBFGSB_CONVERGED, lbfgsb_default_options, lbfgsb_message,
-                                   lbfgsb_minimize, lbfgsb_options, lbfgsb_result)
+                                   lbfgsb_minimize, lbfgsb_options)
 
 import numpy as np
 
