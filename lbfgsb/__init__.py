@@ -43,6 +43,7 @@ def _find_core() -> None:
 _find_core()
 
 from lbfgsb._bounds import get_grad_projection_inf_norm  # noqa: E402
+from lbfgsb._include import get_include  # noqa: E402
 from lbfgsb._minimize import minimize_lbfgsb  # noqa: E402
 from lbfgsb._result import InternalState, extract_hess_inv_diag  # noqa: E402
 from lbfgsb._solver import Solver  # noqa: E402
@@ -86,6 +87,7 @@ __all__ = [
     "beale_grad",
     "extract_hess_inv_diag",
     "get_grad_projection_inf_norm",
+    "get_include",
     "griewank",
     "griewank_grad",
     "minimize_lbfgsb",

@@ -19,6 +19,7 @@ from lbfgsb._bounds import as_bounds, as_start
 from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._gradient import FiniteDifference, make_gradient
+from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._report import Report
 from lbfgsb._result import Memory, State, make_result, memory_of
@@ -65,15 +66,21 @@ def minimize_lbfgsb(
     ----------
     x0 : array_like, shape (n,)
         The start; clipped into the bounds before the first evaluation.
-    fun : callable
+    fun : callable or scipy.LowLevelCallable
         The objective: ``fun(x) -> float``, or ``fun(x) -> (float, ndarray)`` if `jac` is True.
         x is an array of float64, shape (n,), that is never written again while you hold it.
         A value or gradient that is not finite means that the step was too long, and a shorter one
         is tried. ``StopIteration`` ends the run with status 3 at the last accepted iterate.
+
+        Or a compiled function that gives f and the gradient, as a `scipy.LowLevelCallable` with
+        the signature ``int (intptr_t n, double *x, double *f, double *g, void *data)``; pointers
+        may be ``const``. Anything but 0 that it returns ends the run with status 3. It is called
+        without the GIL (see :doc:`/embedding`).
     jac : callable, bool, {'2-point', '3-point', 'cs'}, or None
         The gradient: ``jac(x) -> ndarray``, shape (n,) or (n, 1); or True: `fun` returns it too.
         A name asks for differences with the relative step `finite_diff_rel_step`; None and False
-        for forward differences with the absolute step `eps`. Differences stay in the bounds.
+        for forward differences with the absolute step `eps`. Differences stay in the bounds. With
+        a compiled `fun`, None or True.
     update_fun_def : callable, optional
         Redefines the objective on the fly, say with another regularisation weight:
         ``update_fun_def(x, f0, f0_old, grad, x_deque, grad_deque) -> (f0, f0_old, grad,
@@ -219,16 +226,21 @@ def minimize_lbfgsb(
         is_check_factorizations=is_check_factorizations,
         threads=threads,
     )
-    gradient = make_gradient(
-        fun,
-        jac,
-        eps=eps,
-        finite_diff_rel_step=finite_diff_rel_step,
-        workers=workers,
-        lower=lower,
-        upper=upper,
-        n=start.size,
-    )
+    gradient: Any = None
+    if is_compiled(fun):
+        objective: Any = as_compiled(fun, jac)
+    else:
+        gradient = make_gradient(
+            fun,
+            jac,
+            eps=eps,
+            finite_diff_rel_step=finite_diff_rel_step,
+            workers=workers,
+            lower=lower,
+            upper=upper,
+            n=start.size,
+        )
+        objective = Objective(fun, gradient, isinstance(gradient, FiniteDifference))
     if update_fun_def is not None and not callable(update_fun_def):
         raise TypeError(f"update_fun_def must be callable; got {update_fun_def!r}")
     if is_use_numba_jit is not None:
@@ -241,7 +253,6 @@ def minimize_lbfgsb(
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
-        numerical = isinstance(gradient, FiniteDifference)
         solver = BaseSolver(start, lower, upper, **options)
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
         del start, lower, upper  # the solver has its own: three vectors of n less
@@ -270,7 +281,7 @@ def minimize_lbfgsb(
         on_iterate = None
         if calls is not None or report is not None:
             on_iterate = _make_on_iterate(solver, calls or [], report)
-        run(solver, Objective(fun, gradient, numerical), on_start, redefine, on_iterate)
+        run(solver, objective, on_start, redefine, on_iterate)
         if report is not None:
             report.end()
     memory = Memory(solver)

@@ -1,4 +1,4 @@
-"""Ask and tell: the solver for those who call the objective themselves."""
+"""Ask and tell: the solver for those who call the objective themselves, or let it run a while."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds, as_start
+from lbfgsb._core.driver import Objective, run_iterations
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
+from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._result import Memory, ending, make_result
 
 
@@ -109,6 +111,8 @@ def _number(name: str, value: Any, least: float = 0.0) -> float:
 
 class Solver(BaseSolver):
     """L-BFGS-B in the hands of its caller: it asks for points and is told f and g.
+
+    Or `run` lets an objective answer, for some iterations or to the end.
 
     Parameters
     ----------
@@ -211,6 +215,62 @@ class Solver(BaseSolver):
         new_iterate = self._tell(value, gradient)
         self._advance()
         return new_iterate
+
+    def run(self, fun: Any, jac: Any = True, *, iterations: int | None = None) -> bool:
+        """Let `fun` answer: ask and tell until the run is over, or for some iterations.
+
+        Parameters
+        ----------
+        fun : callable or scipy.LowLevelCallable
+            ``fun(x) -> (f, g)``, or ``fun(x) -> f`` with `jac` a callable; or a compiled function
+            as in `minimize_lbfgsb`, which is called without the GIL.
+        jac : True or callable, default True
+            ``jac(x) -> g``, if `fun` does not return the gradient.
+        iterations : int, optional
+            Come back after so many more accepted iterates, at least 1. The run goes on with the
+            next call, or with `ask` and `tell`, to the same bits as if it had not paused. By
+            default the run goes on to its end.
+
+        Returns
+        -------
+        bool
+            Whether the run is over: `done`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it should be. An exception in `fun` comes out as it is, and
+            the same point is asked for again.
+
+        Examples
+        --------
+        The solver pickles while it pauses; the objective is not part of it:
+
+        >>> import pickle
+        >>> from lbfgsb import Solver
+        >>> from lbfgsb.benchmarks import compiled_rosenbrock
+        >>> solver = Solver([-1.2, 1.0], maxiter=100, ftol=1e-12)
+        >>> while not solver.run(compiled_rosenbrock, iterations=10):
+        ...     saved = pickle.dumps(solver)
+        ...     print(solver.nit)
+        10
+        20
+        30
+        >>> solver.message
+        'CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL'
+        """
+        count = 2**62 if iterations is None else _integer("iterations", iterations, 1)
+        if is_compiled(fun):
+            objective: Any = as_compiled(fun, jac)
+        elif not callable(fun):
+            raise TypeError(f"fun must be callable or a LowLevelCallable; got {fun!r}")
+        elif jac is not True and not callable(jac):
+            raise TypeError(f"jac must be True or callable; got {jac!r}")
+        else:
+            objective = Objective(fun, jac)
+        run_iterations(self, objective, count)
+        self._asked = False
+        return self.done
 
     def result(self) -> OptimizeResult:
         """Return the result, as `minimize_lbfgsb` does; of a run under way, as it stands."""

@@ -31,12 +31,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import LowLevelCallable
+
+import lbfgsb._core.rosenbrock as _compiled
 
 __all__ = [
     "ackley",
     "ackley_grad",
     "beale",
     "beale_grad",
+    "compiled_rosenbrock",
     "griewank",
     "griewank_grad",
     "quartic",
@@ -53,6 +57,9 @@ __all__ = [
 ]
 
 _TAU = 2.0 * np.pi
+
+#: `rosenbrock` and its gradient as a compiled function: a `scipy.LowLevelCallable`.
+compiled_rosenbrock = LowLevelCallable.from_cython(_compiled, "rosenbrock")
 
 # −min of (t⁴ − 16 t² + 5 t)/2 is 39.16616570…; lbfgsb 1.1 lifts the function by this number, and
 # so do we, to give the same values.

@@ -1,0 +1,26 @@
+"""The loop for compiled objectives (floor 5)."""
+
+from lbfgsb._core.objective cimport CompiledFunction
+from lbfgsb._core.solver cimport SolverState
+
+
+cdef enum Pause:
+    OVER       # the run is over
+    STARTED    # f and g at x0 are known; no test has been made
+    ITERATED   # an iterate has been accepted; no test has been made
+    LOOK       # it is time for the caller to look around
+
+
+ctypedef struct Evaluator:
+    CompiledFunction fun
+    void *data
+    double *x                # (n,) the point fun gets
+    double *g                # (n,) where it writes the gradient
+    bint pauses_at_start
+    bint pauses_at_iterates
+    double look_at           # when to pause next, in seconds of `seconds`; inf: never
+
+
+cdef double seconds() noexcept nogil
+cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil
+cdef void next_point(SolverState *s, double *x) noexcept nogil

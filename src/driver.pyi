@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from lbfgsb._core.objective import CompiledObjective
 from lbfgsb._core.solver import BaseSolver
 
 class Objective:
@@ -8,8 +9,11 @@ class Objective:
 
 def run(
     solver: BaseSolver,
-    objective: Objective,
+    objective: Objective | CompiledObjective,
     on_start: Callable[[], None] | None = None,
     redefine: Callable[[], None] | None = None,
     on_iterate: Callable[[], bool] | None = None,
+) -> None: ...
+def run_iterations(
+    solver: BaseSolver, objective: Objective | CompiledObjective, iterations: int
 ) -> None: ...

@@ -1,24 +1,184 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""The loop: objective in, iterations out.
+"""The loops: objective in, iterations out. One for Python objectives, one for compiled ones.
 
-One evaluation costs one call of `fun`, an array for x unless the last one can be used again, and
-no other Python object. O(n) work runs without the GIL.
+With a Python objective one evaluation costs one call of `fun`, an array for x unless the last one
+can be used again, and no other Python object. O(n) work runs without the GIL.
+
+With a compiled objective (`drive`) nothing is allocated and nothing is Python. The loop pauses
+where its caller wants to do something, and goes on when it is called again. It serves
+`lbfgsb.cython_lbfgsb` and the compiled objectives that come from Python alike.
 
 The point that `fun` gets is a copy: what it does to it, or keeps of it, harms nothing. The same
 holds for the gradient it returns, which is read before the next call.
 """
-from libc.math cimport isfinite
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport INFINITY, NAN, isfinite
 
-from lbfgsb._core.objective cimport (as_gradient, as_value, is_ours_alone, new_vector,
-                                     vector_data)
-from lbfgsb._core.solver cimport (DONE, ITERATE, START, TRIAL, BaseSolver, SolverState,
-                                  solver_advance, solver_point, solver_tell, solver_tell_value,
-                                  solver_test)
+from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_ours_alone,
+                                     new_vector, vector_data)
+from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, RUNNING, START, BaseSolver,
+                                  SolverState, solver_advance, solver_point, solver_stop,
+                                  solver_tell, solver_tell_value, solver_test)
+
+import threading
+
+cdef extern from *:
+    """
+    #include <time.h>
+    /* The coarse clock is right to some milliseconds, and costs as many nanoseconds. */
+    #ifdef CLOCK_MONOTONIC_COARSE
+    #define LBFGSB_CLOCK CLOCK_MONOTONIC_COARSE
+    #else
+    #define LBFGSB_CLOCK CLOCK_MONOTONIC
+    #endif
+    static double lbfgsb_seconds(void) {
+        struct timespec now;
+        clock_gettime(LBFGSB_CLOCK, &now);
+        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    }
+    """
+    double lbfgsb_seconds() noexcept nogil
 
 # From this many variables on it pays to release the GIL around the solver's work.
 cdef enum:
     WORTH_RELEASING = 1024
+
+# How often a run without the GIL lets Python look for signals, in seconds.
+cdef double LOOK_EVERY = 0.05
+
+
+def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=None):
+    """Drive `solver` until it is done.
+
+    Parameters
+    ----------
+    objective : Objective or CompiledObjective
+    on_start : callable, optional
+        ``on_start()`` after the first f and g.
+    redefine : callable, optional
+        ``redefine()`` there, and after each accepted step before it is tested.
+    on_iterate : callable, optional
+        ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
+    """
+    if isinstance(objective, CompiledObjective):
+        run_compiled(solver, objective, on_start, redefine, on_iterate)
+    else:
+        run_python(solver, objective, on_start, redefine, on_iterate)
+
+
+def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
+    """Drive `solver` until it is done or has accepted so many more iterates.
+
+    A limit is a pause: this is a run with a lower `maxiter`, and its end is undone.
+    """
+    cdef SolverState *s = &solver.s
+    cdef Py_ssize_t maxiter = s.options.maxiter
+    s.options.maxiter = min(maxiter, s.nit + iterations)
+    try:
+        run(solver, objective)
+    finally:
+        s.options.maxiter = maxiter
+        if s.phase == DONE and s.reason == LIMIT_ITERATIONS:
+            s.phase, s.reason = s.phase_at_end, RUNNING
+            solver_test(s)
+        if s.phase == ITERATE:
+            solver._advance()
+
+
+# --- compiled objectives ------------------------------------------------------------------
+
+
+cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, redefine,
+                      on_iterate) except -1:
+    """`run` for a compiled objective: the GIL is held during pauses only."""
+    cdef SolverState *s = &solver.s
+    cdef Evaluator e
+    cdef Pause pause
+    cdef Py_ssize_t i
+    x, g = new_vector(solver.n), new_vector(solver.n)
+    e.fun, e.data = objective.fun, objective.data
+    e.x, e.g = vector_data(x), vector_data(g)
+    e.pauses_at_start = on_start is not None or redefine is not None
+    e.pauses_at_iterates = on_iterate is not None or redefine is not None
+    e.look_at = seconds() + LOOK_EVERY
+    with nogil:
+        for i in range(solver.n):
+            e.g[i] = NAN    # a component that is never set shows at x0
+        solver_test(s)
+        pause = drive(s, &e)
+    while pause != OVER:
+        if s.options.check:
+            solver._check()
+        PyErr_CheckSignals()
+        if pause == STARTED or pause == ITERATED:
+            if pause == STARTED and on_start is not None:
+                on_start()
+            if redefine is not None:
+                redefine()
+            solver_test(s)
+            if pause == ITERATED and on_iterate is not None and on_iterate():
+                solver_stop(s)
+        elif s.options.check or in_main_thread():
+            e.look_at = seconds() + LOOK_EVERY
+        else:
+            e.look_at = INFINITY    # signals are for the main thread
+        with nogil:
+            pause = drive(s, &e)
+    if s.options.check:
+        solver._check()
+    return 0
+
+
+cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
+    """Evaluate f and g and tell, until the run is over or the caller wants a pause.
+
+    After STARTED and ITERATED the caller has to call solver_test. Going on is calling again.
+    """
+    cdef bint new, at_start
+    cdef double f
+    while s.phase != DONE:
+        at_start = s.phase == START
+        next_point(s, e.x)
+        if s.phase == DONE:
+            break
+        f = NAN    # a function that forgets to set it is not believed
+        if e.fun(s.box.n, e.x, &f, e.g, e.data) != 0:
+            s.nfev += 1
+            s.njev += 1
+            solver_stop(s)
+            break
+        new = solver_tell(s, f, e.g)
+        at_start = at_start and s.phase != DONE
+        if at_start and e.pauses_at_start:
+            return STARTED
+        if new and e.pauses_at_iterates:
+            return ITERATED
+        if new or at_start:
+            solver_test(s)
+        if e.look_at < INFINITY and (s.options.check or seconds() >= e.look_at):
+            return LOOK
+    return OVER
+
+
+cdef void next_point(SolverState *s, double *x) noexcept nogil:
+    """x = where f and g are wanted next: x0, or a trial point."""
+    if s.phase == ITERATE and solver_advance(s, x):
+        return
+    if s.phase != DONE:
+        solver_point(s, x)
+
+
+cdef double seconds() noexcept nogil:
+    """The time of a clock that never goes back."""
+    return lbfgsb_seconds()
+
+
+cdef bint in_main_thread() except -1:
+    return threading.get_ident() == threading.main_thread().ident
+
+
+# --- Python objectives --------------------------------------------------------------------
 
 
 cdef class Objective:
@@ -83,18 +243,9 @@ cdef class Objective:
         return g
 
 
-def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on_iterate=None):
-    """Drive `solver` until it is done.
-
-    Parameters
-    ----------
-    on_start : callable, optional
-        ``on_start()`` after the first f and g.
-    redefine : callable, optional
-        ``redefine()`` there, and after each accepted step before it is tested.
-    on_iterate : callable, optional
-        ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
-    """
+cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine,
+                    on_iterate) except -1:
+    """`run` for a Python objective."""
     cdef SolverState *s = &solver.s
     cdef bint new
     cdef double f = 0
@@ -104,10 +255,10 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         solver_point(s, vector_data(x))
         g = objective.pair(x, solver, &f)
         if s.phase == DONE:
-            return
+            return 0
         tell(solver, f, g)
         if s.phase == DONE:
-            return
+            return 0
         if on_start is not None:
             on_start()
         if redefine is not None:
@@ -125,7 +276,7 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         except StopIteration:
             s.nfev += objective.calls_of_fun
             s.njev += objective.calls_of_jac
-            solver._stop()
+            solver_stop(s)
             break
         new = tell(solver, f, g)
         g = None
@@ -135,26 +286,20 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
             redefine()
         solver_test(s)
         if on_iterate is not None and on_iterate():
-            solver._stop()
+            solver_stop(s)
+    return 0
 
 
 cdef int to_trial(BaseSolver solver, double *x) except -1:
     """Go on to the next trial, from an iterate or in its line search; x is that point."""
     if solver.n < WORTH_RELEASING:
-        next_trial(&solver.s, x)
+        next_point(&solver.s, x)
     else:
         with nogil:
-            next_trial(&solver.s, x)
+            next_point(&solver.s, x)
     if solver.s.options.check:
         solver._check()
     return 0
-
-
-cdef void next_trial(SolverState *s, double *x) noexcept nogil:
-    if s.phase == ITERATE and solver_advance(s, x):
-        return
-    if s.phase == TRIAL:
-        solver_point(s, x)
 
 
 cdef bint tell(BaseSolver solver, double f, object g) except -1:

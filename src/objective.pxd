@@ -1,7 +1,17 @@
-"""What a Python objective returns, as C numbers (floor 1)."""
+"""What an objective returns, as C numbers; a compiled objective (floor 1)."""
+
+# Sets f[0] and g (n,) at x (n,); anything but 0 ends the run.
+ctypedef int (*CompiledFunction)(Py_ssize_t n, const double *x, double *f, double *g,
+                                 void *data) noexcept nogil
 
 cdef object new_vector(Py_ssize_t n)
 cdef double *vector_data(object array) noexcept
 cdef bint is_ours_alone(object array) noexcept
 cdef double as_value(object value) except? -1.0
 cdef object as_gradient(object g, Py_ssize_t n)
+
+
+cdef class CompiledObjective:
+    cdef CompiledFunction fun
+    cdef void *data
+    cdef object owner        # keeps the function and its data alive

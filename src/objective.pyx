@@ -9,6 +9,7 @@ names what came.
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
 
 import numpy as np
 
@@ -114,3 +115,21 @@ def describe(value):
     text = repr(value)
     name = type(value).__name__
     return name if value is None or len(text) > 60 else f'{name} {text}'
+
+
+cdef class CompiledObjective:
+    """A compiled function that gives f and g without the GIL.
+
+    Parameters
+    ----------
+    capsule : PyCapsule
+        Points to the function, a `CompiledFunction`: the caller has made sure of that. Its context
+        is the `data` that the function gets.
+    owner : object
+        Kept as long as this object: function and data must live as long.
+    """
+
+    def __init__(self, capsule, owner):
+        self.fun = <CompiledFunction>PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+        self.data = PyCapsule_GetContext(capsule)
+        self.owner = owner

@@ -83,6 +83,7 @@ cdef void solver_tell_value(SolverState *s, double f) noexcept nogil
 cdef void solver_test(SolverState *s) noexcept nogil
 cdef bint solver_advance(SolverState *s, double *out) noexcept nogil
 cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil
+cdef void solver_stop(SolverState *s) noexcept nogil
 
 
 cdef class BaseSolver:

@@ -186,6 +186,14 @@ cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil:
     s.reason = reason
 
 
+cdef void solver_stop(SolverState *s) noexcept nogil:
+    """End the run on the user's word, also where it has just ended by itself."""
+    if s.phase == DONE:
+        s.reason = STOPPED_BY_USER
+    else:
+        solver_finish(s, STOPPED_BY_USER)
+
+
 cdef void solver_tell_value(SolverState *s, double f) noexcept nogil:
     """Take f alone at x0. The run is over if that meets `ftarget`."""
     if isfinite(f) and f <= s.options.ftarget:
@@ -649,10 +657,7 @@ cdef class BaseSolver:
 
     def _stop(self):
         """End the run on the user's word."""
-        if self.s.phase == DONE:
-            self.s.reason = STOPPED_BY_USER
-        else:
-            solver_finish(&self.s, STOPPED_BY_USER)
+        solver_stop(&self.s)
 
     def _set_counts(self, Py_ssize_t nit, Py_ssize_t nfev, Py_ssize_t njev):
         """Go on from these counts."""

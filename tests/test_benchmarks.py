@@ -201,6 +201,7 @@ def test_rosenbrock_in_one_go_is_rosenbrock_and_its_gradient(x):
 
 def test_all_lists_every_function_and_its_gradient():
     assert set(benchmarks.__all__) == {
+        "compiled_rosenbrock",
         "rosenbrock_fun_and_grad",
         *NAMES,
         *(f"{name}_grad" for name in NAMES),

@@ -1,0 +1,147 @@
+"""L-BFGS-B for Cython: minimise a compiled f(x) subject to l <= x <= u, without the GIL.
+
+    from lbfgsb.cython_lbfgsb cimport lbfgsb_minimize, lbfgsb_objective
+
+Nothing here needs the GIL, calls Python, allocates during an iteration, or keeps global state: as
+many threads as you like may each run a problem. The header lbfgsb.h declares the same for C and
+C++ (its folder is ``lbfgsb.get_include()``).
+
+What holds for `minimize_lbfgsb` holds here: every x that an objective gets satisfies the bounds to
+the last bit; a value or gradient that is not finite means that the step was too long; the counts
+are exact; the solution is the last accepted iterate, and its `fun` is what the objective wrote
+there.
+
+The ABI. Extension modules compiled for one release of lbfgsb work with all later ones:
+
+- The functions keep their names, arguments and meaning.
+- Fields are appended to lbfgsb_options and lbfgsb_result, never changed, moved or removed; an
+  option that is new does by default what was done without it. Therefore an lbfgsb_options is always
+  made by lbfgsb_default_options. It sets `size` to the size of the struct that its caller was
+  compiled with. By that the library knows which options there are, and which fields of
+  lbfgsb_result there is room for.
+- Statuses keep their numbers; new negative ones may come.
+"""
+
+
+# Writes f[0] and g (n,) at x (n,). A nonzero return ends the run with LBFGSB_STOPPED, and what was
+# written then is not used. x and g are the solver's: valid during the call, and never shared.
+ctypedef int (*lbfgsb_objective)(Py_ssize_t n, const double *x, double *f, double *g,
+                                 void *data) noexcept nogil
+
+
+cdef enum:
+    LBFGSB_RUNNING = -1          # seen only by a callback and between lbfgsb_ask and lbfgsb_tell
+    LBFGSB_CONVERGED = 0         # gtol, ftol or ftarget is met
+    LBFGSB_LIMIT = 1             # maxiter or maxfun is reached
+    LBFGSB_ABNORMAL = 2          # no step goes down; or f or g is not finite at the start
+    LBFGSB_STOPPED = 3           # the objective or the callback said so
+    # Wrong use, found before anything is evaluated:
+    LBFGSB_NO_MEMORY = -2
+    LBFGSB_BAD_POINTER = -3      # a pointer is NULL that must not be
+    LBFGSB_BAD_N = -4            # n < 1
+    LBFGSB_BAD_X = -5            # the start is not finite
+    LBFGSB_BAD_BOUNDS = -6       # NaN, l > u, l = inf or u = -inf
+    LBFGSB_BAD_SIZE = -7         # options not from lbfgsb_default_options, or of a later release
+    LBFGSB_BAD_OPTION = -8       # an option is out of its range
+    LBFGSB_NOT_ASKED = -9        # lbfgsb_tell without a point from lbfgsb_ask
+
+
+ctypedef struct lbfgsb_result:
+    double fun                   # f at the solution; NaN if it has not been evaluated
+    double projected_gradient    # inf-norm of the projected gradient there
+    Py_ssize_t nit               # accepted iterates
+    Py_ssize_t nfev              # evaluations of f and g
+    int status
+
+
+# Called after each accepted iterate, the last one included: x (n,), the gradient g (n,) there, and
+# the result as it stands, in which `status` is LBFGSB_RUNNING if the run goes on. A nonzero return
+# ends the run with LBFGSB_STOPPED.
+ctypedef int (*lbfgsb_callback)(Py_ssize_t n, const double *x, const double *g,
+                                const lbfgsb_result *now, void *data) noexcept nogil
+
+
+# The defaults and the meaning are those of minimize_lbfgsb.
+ctypedef struct lbfgsb_options:
+    size_t size                  # of this struct; set by lbfgsb_default_options
+    Py_ssize_t maxcor            # 10; pairs kept, >= 1
+    double ftol                  # 1e-5; relative reduction of f, >= 0
+    double gtol                  # 1e-5; inf-norm of the projected gradient, >= 0
+    double ftarget               # -inf; a value of f that is low enough
+    Py_ssize_t maxiter           # 50; accepted iterates, >= 0
+    Py_ssize_t maxfun            # 15000; evaluations, >= 0
+    Py_ssize_t maxls             # 20; evaluations in a line search, >= 1
+    double max_steplength        # 1e8; in multiples of the search direction, > 0
+    double ftol_linesearch       # 1e-3; 0 < ftol_linesearch < gtol_linesearch < 1
+    double gtol_linesearch       # 0.9
+    double xtol_linesearch       # 0.1; >= 0
+    double eps_SY                # 2.2e-16; curvature that a pair must have, >= 0
+    int threads                  # 1; for the solver's own work on large n, >= 1
+    lbfgsb_callback callback     # NULL: none
+    void *callback_data          # what the callback gets as `data`
+
+
+# Sets the first `size` bytes of the options; call lbfgsb_default_options.
+cdef void lbfgsb_set_default_options(lbfgsb_options *options, size_t size) noexcept nogil
+
+
+cdef inline lbfgsb_options lbfgsb_default_options() noexcept nogil:
+    """The defaults of minimize_lbfgsb, in a struct of the size that the caller knows."""
+    cdef lbfgsb_options options
+    lbfgsb_set_default_options(&options, sizeof(options))
+    return options
+
+
+# Minimises fun over the box.
+#
+# x              IN the start, clipped into the bounds; OUT the solution. (n,)
+# lower, upper   (n,), with -inf and inf where there is no bound; NULL: none at all
+# options        NULL: the defaults
+# result         may be NULL
+#
+# Returns the status. If it is negative nothing was evaluated and x is as it was.
+cdef int lbfgsb_minimize(lbfgsb_objective fun, void *data, Py_ssize_t n, double *x,
+                         const double *lower, const double *upper,
+                         const lbfgsb_options *options, lbfgsb_result *result) noexcept nogil
+
+
+# What a status means, in words; never NULL, and never to be freed.
+cdef const char *lbfgsb_message(int status) noexcept nogil
+
+
+# Ask and tell, for those who call the objective themselves:
+#
+#     status = lbfgsb_create(&solver, n, x, lower, upper, NULL)
+#     if status == LBFGSB_RUNNING:
+#         point = lbfgsb_ask(solver)
+#         while point != NULL:
+#             ...                                  # f and g at point
+#             lbfgsb_tell(solver, f, g)
+#             point = lbfgsb_ask(solver)
+#         status = lbfgsb_get_result(solver, x, NULL, &result)
+#         lbfgsb_destroy(solver)
+ctypedef struct lbfgsb_solver:
+    void *state                  # the solver's own
+
+
+# Makes a solver. x, the bounds and the options are copied, and as in lbfgsb_minimize.
+# Returns LBFGSB_RUNNING, or another negative status, and then solver[0] is NULL.
+cdef int lbfgsb_create(lbfgsb_solver **solver, Py_ssize_t n, const double *x,
+                       const double *lower, const double *upper,
+                       const lbfgsb_options *options) noexcept nogil
+
+# The point (n,) at which f and g are wanted, or NULL if the run is over. It is valid until
+# lbfgsb_tell or lbfgsb_destroy.
+cdef const double *lbfgsb_ask(lbfgsb_solver *solver) noexcept nogil
+
+# Takes f and g (n,) at that point; g may be NULL if f is not finite. Calls the callback.
+# Returns 1 if that made a new iterate, 0 if not, or LBFGSB_NOT_ASKED.
+cdef int lbfgsb_tell(lbfgsb_solver *solver, double f, const double *g) noexcept nogil
+
+# Writes the last accepted iterate to x (n,), the gradient there to g (n,), and the result; each may
+# be NULL. Before the first lbfgsb_tell g and result.fun are NaN. Returns the status.
+cdef int lbfgsb_get_result(const lbfgsb_solver *solver, double *x, double *g,
+                           lbfgsb_result *result) noexcept nogil
+
+# Frees a solver; NULL is one too.
+cdef void lbfgsb_destroy(lbfgsb_solver *solver) noexcept nogil

@@ -1,0 +1,348 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The solver for Cython, C and C++: checks what came, and drives the core.
+
+The declarations are in lbfgsb/cython_lbfgsb.pxd, for C in lbfgsb/include/lbfgsb.h; both say what
+each function does. In Python this module has nothing but the capsule through which C code finds
+the functions.
+"""
+from cpython.pycapsule cimport PyCapsule_New
+from libc.math cimport INFINITY, NAN, isfinite
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from lbfgsb._core.driver cimport ITERATED, Evaluator, drive, next_point
+from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, ABNORMAL_START, CONVERGED_FTOL,
+                                  CONVERGED_GTOL, CONVERGED_TARGET, DONE, LIMIT_EVALUATIONS,
+                                  LIMIT_ITERATIONS, START, STOPPED_BY_USER, Options, SolverState,
+                                  default_options, solver_begin, solver_create, solver_destroy,
+                                  solver_stop, solver_tell, solver_test)
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include "lbfgsb.h"
+    /* Where the options of the first release end: no caller has fewer. */
+    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, callback_data) + sizeof(void *))
+    /* The header and the .pxd declare the same structs. */
+    #define LBFGSB_MINE(name) struct __pyx_t_6lbfgsb_13cython_lbfgsb_##name
+    #define LBFGSB_CHECK_SIZES() \\
+        _Static_assert(sizeof(LBFGSB_MINE(lbfgsb_options)) == sizeof(lbfgsb_options) \\
+                       && offsetof(LBFGSB_MINE(lbfgsb_options), callback_data) \\
+                          == offsetof(lbfgsb_options, callback_data) \\
+                       && sizeof(LBFGSB_MINE(lbfgsb_result)) == sizeof(lbfgsb_result) \\
+                       && sizeof(LBFGSB_MINE(lbfgsb_solver)) == sizeof(lbfgsb_solver), \\
+                       "lbfgsb.h and cython_lbfgsb.pxd differ")
+    """
+    void LBFGSB_CHECK_SIZES() noexcept
+    const size_t LBFGSB_FIRST_SIZE
+    const char *LBFGSB_CAPSULE
+    ctypedef struct lbfgsb_table:
+        size_t size
+        void *set_default_options
+        void *minimize
+        void *message
+        void *create
+        void *ask
+        void *tell
+        void *get_result
+        void *destroy
+
+
+# More threads than this are as good as this many.
+cdef int MOST_THREADS = 1 << 16
+
+
+# One problem: the state, the buffers of the objective, and what the caller wants to hear.
+ctypedef struct Run:
+    lbfgsb_solver handle         # what lbfgsb_create returns
+    SolverState s
+    Evaluator e
+    lbfgsb_callback callback
+    void *callback_data
+    bint asked
+
+
+# --- options ------------------------------------------------------------------------------
+
+
+cdef void lbfgsb_set_default_options(lbfgsb_options *options, size_t size) noexcept nogil:
+    cdef lbfgsb_options full
+    cdef Options o
+    default_options(&o)
+    full.size, full.maxcor = size, o.maxcor
+    full.ftol, full.gtol, full.ftarget = o.ftol, o.gtol, o.ftarget
+    full.maxiter, full.maxfun, full.maxls = o.maxiter, o.maxfun, o.maxls
+    full.max_steplength = o.max_steplength
+    full.ftol_linesearch, full.gtol_linesearch = o.ftol_linesearch, o.gtol_linesearch
+    full.xtol_linesearch, full.eps_SY = o.xtol_linesearch, o.eps_SY
+    full.threads, full.callback, full.callback_data = o.threads, NULL, NULL
+    memset(options, 0, size)
+    memcpy(options, &full, min(size, sizeof(full)))
+
+
+cdef int take_options(Run *run, const lbfgsb_options *given) noexcept nogil:
+    """Check the options and give them to the core. Returns 0 or a negative status."""
+    cdef lbfgsb_options own
+    cdef Options *o = &run.s.options
+    lbfgsb_set_default_options(&own, sizeof(own))
+    if given != NULL:
+        if not LBFGSB_FIRST_SIZE <= given.size <= sizeof(own):
+            return LBFGSB_BAD_SIZE
+        memcpy(&own, given, given.size)
+    if not (own.maxcor >= 1 and own.ftol >= 0 and own.gtol >= 0 and own.ftarget == own.ftarget
+            and own.maxiter >= 0 and own.maxfun >= 0 and own.maxls >= 1
+            and own.max_steplength > 0
+            and 0 < own.ftol_linesearch < own.gtol_linesearch < 1
+            and own.xtol_linesearch >= 0 and own.eps_SY >= 0 and own.threads >= 1):
+        return LBFGSB_BAD_OPTION
+    o.maxcor, o.ftol, o.gtol, o.ftarget = own.maxcor, own.ftol, own.gtol, own.ftarget
+    o.maxiter, o.maxfun, o.maxls = own.maxiter, own.maxfun, own.maxls
+    o.max_steplength = own.max_steplength
+    o.ftol_linesearch, o.gtol_linesearch = own.ftol_linesearch, own.gtol_linesearch
+    o.xtol_linesearch, o.eps_SY = own.xtol_linesearch, own.eps_SY
+    o.threads, o.check = min(own.threads, MOST_THREADS), False
+    run.callback, run.callback_data = own.callback, own.callback_data
+    return 0
+
+
+# --- a problem ----------------------------------------------------------------------------
+
+
+cdef int check_point(Py_ssize_t n, const double *x) noexcept nogil:
+    cdef Py_ssize_t i
+    if n < 1:
+        return LBFGSB_BAD_N
+    if x == NULL:
+        return LBFGSB_BAD_POINTER
+    for i in range(n):
+        if not isfinite(x[i]):
+            return LBFGSB_BAD_X
+    return 0
+
+
+cdef int check_bounds(Py_ssize_t n, const double *lower, const double *upper,
+                      bint *bounded) noexcept nogil:
+    """Set bounded[0] if any bound is finite. Returns 0 or LBFGSB_BAD_BOUNDS."""
+    cdef Py_ssize_t i
+    cdef double low = -INFINITY, high = INFINITY
+    if lower == NULL and upper == NULL:
+        return 0
+    for i in range(n):
+        if lower != NULL:
+            low = lower[i]
+        if upper != NULL:
+            high = upper[i]
+        if not (low <= high and low < INFINITY and high > -INFINITY):
+            return LBFGSB_BAD_BOUNDS
+        bounded[0] = bounded[0] or low > -INFINITY or high < INFINITY
+    return 0
+
+
+cdef void fill(double *v, const double *given, double otherwise, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        v[i] = otherwise if given == NULL else given[i]
+
+
+cdef int begin(Run *run, Py_ssize_t n, const double *x, const double *lower,
+               const double *upper, const lbfgsb_options *options) noexcept nogil:
+    """Check everything, allocate, start. Returns LBFGSB_RUNNING, else there is nothing to free."""
+    cdef int status
+    cdef bint bounded = False
+    memset(run, 0, sizeof(Run))
+    status = check_point(n, x)
+    if status == 0:
+        status = check_bounds(n, lower, upper, &bounded)
+    if status == 0:
+        status = take_options(run, options)
+    if status != 0:
+        return status
+    if not solver_create(&run.s, n, bounded):
+        return LBFGSB_NO_MEMORY
+    run.e.x = <double *>malloc(2 * <size_t>n * sizeof(double))
+    if run.e.x == NULL:
+        solver_destroy(&run.s)
+        return LBFGSB_NO_MEMORY
+    run.e.g = run.e.x + n
+    run.e.look_at = INFINITY
+    run.e.pauses_at_iterates = run.callback != NULL
+    fill(run.s.box.x, x, 0, n)
+    if bounded:
+        fill(run.s.box.lower, lower, -INFINITY, n)
+        fill(run.s.box.upper, upper, INFINITY, n)
+    solver_begin(&run.s)
+    return LBFGSB_RUNNING
+
+
+cdef void end(Run *run) noexcept nogil:
+    free(run.e.x)
+    solver_destroy(&run.s)
+
+
+cdef int status_of(const SolverState *s) noexcept nogil:
+    if s.reason in (CONVERGED_GTOL, CONVERGED_TARGET, CONVERGED_FTOL):
+        return LBFGSB_CONVERGED
+    if s.reason in (LIMIT_ITERATIONS, LIMIT_EVALUATIONS):
+        return LBFGSB_LIMIT
+    if s.reason in (ABNORMAL_LINE_SEARCH, ABNORMAL_START):
+        return LBFGSB_ABNORMAL
+    return LBFGSB_STOPPED if s.reason == STOPPED_BY_USER else LBFGSB_RUNNING
+
+
+cdef void write_result(const SolverState *s, lbfgsb_result *result) noexcept nogil:
+    """The result as it stands. A field of a later release needs a look at the caller's size."""
+    result.fun, result.projected_gradient = s.f, s.box.norm
+    result.nit, result.nfev, result.status = s.nit, s.nfev, status_of(s)
+
+
+cdef void tell_caller(Run *run) noexcept nogil:
+    """Call the callback at a new iterate, which has been tested."""
+    cdef lbfgsb_result now
+    write_result(&run.s, &now)
+    if run.callback(run.s.box.n, run.s.box.x, run.s.box.g, &now, run.callback_data) != 0:
+        solver_stop(&run.s)
+
+
+# --- the whole run ------------------------------------------------------------------------
+
+
+cdef int lbfgsb_minimize(lbfgsb_objective fun, void *data, Py_ssize_t n, double *x,
+                         const double *lower, const double *upper,
+                         const lbfgsb_options *options, lbfgsb_result *result) noexcept nogil:
+    cdef Run run
+    cdef int status = LBFGSB_BAD_POINTER
+    if fun != NULL:
+        status = begin(&run, n, x, lower, upper, options)
+    if status != LBFGSB_RUNNING:
+        if result != NULL:
+            result.fun = result.projected_gradient = NAN
+            result.nit = result.nfev = 0
+            result.status = status
+        return status
+    run.e.fun, run.e.data = fun, data
+    fill(run.e.g, NULL, NAN, n)    # a component that is never set shows at x0
+    while drive(&run.s, &run.e) == ITERATED:
+        solver_test(&run.s)
+        tell_caller(&run)
+    status = status_of(&run.s)
+    memcpy(x, run.s.box.x, n * sizeof(double))
+    if result != NULL:
+        write_result(&run.s, result)
+    end(&run)
+    return status
+
+
+# --- ask and tell -------------------------------------------------------------------------
+
+
+cdef int lbfgsb_create(lbfgsb_solver **solver, Py_ssize_t n, const double *x,
+                       const double *lower, const double *upper,
+                       const lbfgsb_options *options) noexcept nogil:
+    cdef Run *run
+    cdef int status
+    if solver == NULL:
+        return LBFGSB_BAD_POINTER
+    solver[0] = NULL
+    run = <Run *>malloc(sizeof(Run))
+    if run == NULL:
+        return LBFGSB_NO_MEMORY
+    status = begin(run, n, x, lower, upper, options)
+    if status != LBFGSB_RUNNING:
+        free(run)
+        return status
+    run.handle.state = run
+    solver[0] = &run.handle
+    return status
+
+
+cdef const double *lbfgsb_ask(lbfgsb_solver *solver) noexcept nogil:
+    cdef Run *run = <Run *>solver.state
+    if not run.asked:
+        next_point(&run.s, run.e.x)
+        run.asked = run.s.phase != DONE
+    return run.e.x if run.asked else NULL
+
+
+cdef int lbfgsb_tell(lbfgsb_solver *solver, double f, const double *g) noexcept nogil:
+    cdef Run *run = <Run *>solver.state
+    cdef bint new, at_start = run.s.phase == START
+    if not run.asked:
+        return LBFGSB_NOT_ASKED
+    run.asked = False
+    new = solver_tell(&run.s, f, g)
+    if new or at_start:
+        solver_test(&run.s)
+    if new and run.callback != NULL:
+        tell_caller(run)
+    return new
+
+
+cdef int lbfgsb_get_result(const lbfgsb_solver *solver, double *x, double *g,
+                           lbfgsb_result *result) noexcept nogil:
+    cdef const Run *run = <const Run *>solver.state
+    if x != NULL:
+        memcpy(x, run.s.box.x, run.s.box.n * sizeof(double))
+    if g != NULL:
+        memcpy(g, run.s.box.g, run.s.box.n * sizeof(double))
+    if result != NULL:
+        write_result(&run.s, result)
+    return status_of(&run.s)
+
+
+cdef void lbfgsb_destroy(lbfgsb_solver *solver) noexcept nogil:
+    if solver != NULL:
+        end(<Run *>solver.state)
+        free(solver.state)
+
+
+# --- words --------------------------------------------------------------------------------
+
+
+cdef const char *lbfgsb_message(int status) noexcept nogil:
+    if status == LBFGSB_CONVERGED:
+        return "CONVERGENCE: A TOLERANCE OR THE TARGET IS MET"
+    if status == LBFGSB_LIMIT:
+        return "STOP: LIMIT OF ITERATIONS OR EVALUATIONS REACHED"
+    if status == LBFGSB_ABNORMAL:
+        return "ABNORMAL: NO STEP GOES DOWN, OR NOT FINITE AT THE START"
+    if status == LBFGSB_STOPPED:
+        return "STOP: USER OBJECTIVE OR CALLBACK"
+    if status == LBFGSB_RUNNING:
+        return "RUNNING"
+    if status == LBFGSB_NO_MEMORY:
+        return "ERROR: NO MEMORY"
+    if status == LBFGSB_BAD_POINTER:
+        return "ERROR: A POINTER IS NULL THAT MUST NOT BE"
+    if status == LBFGSB_BAD_N:
+        return "ERROR: N MUST BE AT LEAST 1"
+    if status == LBFGSB_BAD_X:
+        return "ERROR: THE START MUST BE FINITE"
+    if status == LBFGSB_BAD_BOUNDS:
+        return "ERROR: BOUNDS MUST SATISFY L <= U, L < INF, U > -INF"
+    if status == LBFGSB_BAD_SIZE:
+        return "ERROR: OPTIONS NOT FROM lbfgsb_default_options, OR OF A LATER RELEASE"
+    if status == LBFGSB_BAD_OPTION:
+        return "ERROR: AN OPTION IS OUT OF ITS RANGE"
+    if status == LBFGSB_NOT_ASKED:
+        return "ERROR: lbfgsb_tell WITHOUT A POINT FROM lbfgsb_ask"
+    return "UNKNOWN STATUS"
+
+
+# --- for C --------------------------------------------------------------------------------
+
+
+LBFGSB_CHECK_SIZES()
+
+cdef lbfgsb_table table
+table.size = sizeof(table)
+table.set_default_options = <void *>lbfgsb_set_default_options
+table.minimize = <void *>lbfgsb_minimize
+table.message = <void *>lbfgsb_message
+table.create = <void *>lbfgsb_create
+table.ask = <void *>lbfgsb_ask
+table.tell = <void *>lbfgsb_tell
+table.get_result = <void *>lbfgsb_get_result
+table.destroy = <void *>lbfgsb_destroy
+
+_c_table = PyCapsule_New(&table, LBFGSB_CAPSULE, NULL)

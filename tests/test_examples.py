@@ -1,0 +1,72 @@
+"""The examples of the documentation that are programs of their own."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "docs" / "examples" / "objectives"
+OUTPUT = "[0.328 0.577 0.736 0.8   0.8   0.8   0.736 0.577 0.328] 0\n"
+
+
+def test_the_output_is_where_the_forces_balance():
+    """The values that all programs have to print, from the equations of the chain."""
+    x = np.array([float(word) for word in OUTPUT.split("]")[0][1:].split()])
+    d = np.diff([0.0, *x, 0.0])
+    force = d + d**3
+    gradient = force[:-1] - force[1:] - 0.1
+    np.testing.assert_allclose(gradient[x < 0.8], 0.0, atol=2e-3)
+    assert (gradient[x == 0.8] < 0).all()
+
+
+def build(source, library, *flags):
+    """Compile C; skips without a compiler."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+    subprocess.run(
+        ["gcc", "-O2", "-shared", "-fPIC", *flags, str(source), "-o", str(library)], check=True
+    )
+
+
+def run(program, *arguments, cwd):
+    result = subprocess.run(
+        [sys.executable, FOLDER / program, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={"PYTHONPATH": str(cwd), "NUMBA_CACHE_DIR": str(cwd)},
+        check=False,
+    )
+    assert result.stdout == OUTPUT, result.stderr
+
+
+def test_ctypes(tmp_path):
+    build(FOLDER / "chain.c", tmp_path / "chain.so", "-Wall", "-Wextra", "-Werror")
+    run("with_ctypes.py", cwd=tmp_path)
+
+
+def test_cffi(tmp_path):
+    pytest.importorskip("cffi")
+    build(FOLDER / "chain.c", tmp_path / "chain.so")
+    run("with_cffi.py", tmp_path / "chain.so", cwd=tmp_path)
+
+
+def test_cython(tmp_path):
+    main = pytest.importorskip("Cython.Compiler.Main")
+    options = main.CompilationOptions(output_file=str(tmp_path / "chain_cython.c"))
+    assert main.compile(str(FOLDER / "chain_cython.pyx"), options).num_errors == 0
+    build(
+        tmp_path / "chain_cython.c",
+        tmp_path / f"chain_cython{sysconfig.get_config_var('EXT_SUFFIX')}",
+        f"-I{sysconfig.get_path('include')}",
+    )
+    run("with_cython.py", cwd=tmp_path)
+
+
+def test_numba(tmp_path):
+    pytest.importorskip("numba")
+    run("with_numba.py", cwd=tmp_path)
