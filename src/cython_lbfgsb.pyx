@@ -96,12 +96,13 @@ cdef int take_options(Run *run, const lbfgsb_options *given) noexcept nogil:
             and 0 < own.ftol_linesearch < own.gtol_linesearch < 1
             and own.xtol_linesearch >= 0 and own.eps_SY >= 0 and own.threads >= 1):
         return LBFGSB_BAD_OPTION
+    default_options(o)
     o.maxcor, o.ftol, o.gtol, o.ftarget = own.maxcor, own.ftol, own.gtol, own.ftarget
     o.maxiter, o.maxfun, o.maxls = own.maxiter, own.maxfun, own.maxls
     o.max_steplength = own.max_steplength
     o.ftol_linesearch, o.gtol_linesearch = own.ftol_linesearch, own.gtol_linesearch
     o.xtol_linesearch, o.eps_SY = own.xtol_linesearch, own.eps_SY
-    o.threads, o.check = min(own.threads, MOST_THREADS), False
+    o.threads = min(own.threads, MOST_THREADS)
     run.callback, run.callback_data = own.callback, own.callback_data
     return 0
 
