@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from lbfgsb._core.recorder import Recorder
 from lbfgsb._core.solver import BaseSolver
 
 class Objective:
@@ -12,4 +13,5 @@ def run(
     on_start: Callable[[], None] | None = None,
     redefine: Callable[[], None] | None = None,
     on_iterate: Callable[[], bool] | None = None,
+    recorders: tuple[Recorder, ...] = (),
 ) -> None: ...

@@ -12,6 +12,7 @@ from libc.math cimport isfinite
 
 from lbfgsb._core.objective cimport (as_gradient, as_value, is_ours_alone, new_vector,
                                      vector_data)
+from lbfgsb._core.recorder cimport Recorder
 from lbfgsb._core.solver cimport (DONE, ITERATE, START, TRIAL, BaseSolver, SolverState,
                                   solver_advance, solver_point, solver_tell, solver_tell_value,
                                   solver_test)
@@ -83,7 +84,8 @@ cdef class Objective:
         return g
 
 
-def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on_iterate=None):
+def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on_iterate=None,
+        tuple recorders=()):
     """Drive `solver` until it is done.
 
     Parameters
@@ -94,8 +96,11 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         ``redefine()`` there, and after each accepted step before it is tested.
     on_iterate : callable, optional
         ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
+    recorders : tuple of Recorder
+        Each is given every accepted iterate, before `on_iterate`.
     """
     cdef SolverState *s = &solver.s
+    cdef Recorder recorder
     cdef bint new
     cdef double f = 0
     solver_test(s)
@@ -134,6 +139,8 @@ def run(BaseSolver solver, Objective objective, on_start=None, redefine=None, on
         if redefine is not None:
             redefine()
         solver_test(s)
+        for recorder in recorders:
+            recorder.record(solver)
         if on_iterate is not None and on_iterate():
             solver._stop()
 

@@ -1,0 +1,29 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbfgsb._core.solver import BaseSolver
+
+Vector = NDArray[np.float64]
+
+class Recorder:
+    x_every: int
+    bounds_every: int
+    def __init__(self, x_every: int = 0, bounds_every: int = 0) -> None: ...
+    def _record(self, solver: BaseSolver) -> None: ...
+    def _append(
+        self,
+        nit: int,
+        nfev: float,
+        njev: float,
+        f: float,
+        projected_gradient: float,
+        steplength: float,
+        active_bounds: float,
+        x: Any,
+    ) -> None: ...
+    def _begin(self, solver: BaseSolver) -> None: ...
+    def _tables(self) -> tuple[Vector, Vector | None, Vector, NDArray[np.int8] | None]: ...
+    def __len__(self) -> int: ...
+    def copy(self) -> Any: ...
