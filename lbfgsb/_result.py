@@ -195,7 +195,7 @@ class State(OptimizeResult):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The values of ftol, gtol, ftarget, maxiter, maxfun and maxcor now; a dict, not an item."""
+        """The ftol, gtol, ftarget, maxiter, maxfun and maxcor in force; a dict, not an item."""
         solver = self.__dict__["_solver"]
         return dict(self.__dict__["_options"] if solver is None else solver._limits)
 
@@ -221,7 +221,7 @@ class State(OptimizeResult):
         if change is None:
             raise RuntimeError("update must be called by a callback while it has the state")
         change(changes)
-        if changes:    # what has been looked at may have ended the run, or not any more
+        if changes:  # what has been looked at may have ended the run, or not any more
             for name in ("status", "success", "message"):
                 self.pop(name, None)
 

@@ -13,9 +13,8 @@ import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
-from lbfgsb._core.recorder import Recorder
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._redefine import Redefinition
 from lbfgsb._report import Report
@@ -142,8 +141,9 @@ class Watch:
                 )
         solver = self._solver
         checked = as_options(**changes)
-        new = {name: checked[name] if name in changes else solver._limits[name]
-               for name in _CHANGEABLE}
+        new = {
+            name: checked[name] if name in changes else solver._limits[name] for name in _CHANGEABLE
+        }
         maxcor = new.pop("maxcor")
         solver._set_maxcor(maxcor)
         if self._redefine is not None:
@@ -156,7 +156,7 @@ class Watch:
             result.__dict__["history"] = self.recorders[0].copy()
 
 
-def _is_history(callback: Callable[..., Any]) -> bool:
+def _is_history(callback: Any) -> TypeGuard[History]:
     """Is it a history whose call does nothing else?"""
     return isinstance(callback, History) and type(callback).__call__ is History.__call__
 
@@ -165,7 +165,7 @@ def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
     """Return a function of the state that calls `callback` as its signature asks."""
     try:
         parameters = inspect.signature(callback).parameters
-    except (TypeError, ValueError):    # some builtins have none
+    except (TypeError, ValueError):  # some builtins have none
         return lambda state: callback(state.x)
     if set(parameters) == {"intermediate_result"}:
         return lambda state: callback(intermediate_result=state)

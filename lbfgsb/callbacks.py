@@ -21,7 +21,6 @@ import json
 import math
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -423,7 +422,7 @@ class StopOnSignal(Callback):
             )
         if self._before is not None:
             raise RuntimeError("this StopOnSignal is in use by another run already")
-        before = {number: signal.getsignal(number) for number in self.signals}
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in self.signals}
         for number, handler in before.items():
             if handler is None:
                 raise RuntimeError(
@@ -523,7 +522,9 @@ class Print(Callback):
         self._rows += 1
         self._missed = None
         cells = (
-            format(numbers[name], spec) if name in numbers else " " * int(spec.split(".")[0].strip("d"))
+            format(numbers[name], spec)
+            if name in numbers
+            else " " * int(spec.split(".")[0].strip("d"))
             for name, spec in self._COLUMNS
         )
         print(" ".join(cells).rstrip(), file=self._file, flush=True)
@@ -546,12 +547,11 @@ class JSONLines(Callback):
     A line has the keys nit, nfev, njev, fun, projected_gradient, steplength, active_bounds, as far
     as the solver tells them, and time, in seconds since the run began. A number that is not finite
     is null. Each line is on its way to the disk before the run goes on, so that the file can be
-    followed (``tail -f``) and outlives the process. ``pandas.read_json(path, lines=True)`` reads it.
+    followed (``tail -f``) and outlives the process; ``pandas.read_json(path, lines=True)`` reads
+    it.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], every: int = 1, append: bool = False
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int = 1, append: bool = False) -> None:
         self.path, self.every, self.append = os.fspath(path), _count("every", every), append
         self._file: IO[str] | None = None
         self._start = 0.0
@@ -649,9 +649,7 @@ class ProgressBar(Callback):
         try:
             from tqdm.auto import tqdm
         except ImportError as error:
-            raise ImportError(
-                "ProgressBar needs tqdm: pip install 'lbfgsb[progress]'"
-            ) from error
+            raise ImportError("ProgressBar needs tqdm: pip install 'lbfgsb[progress]'") from error
         self._tqdm = tqdm
         self._interval, self._options = _number("interval", interval, least=0), options
         self._bar: Any = None
@@ -678,7 +676,7 @@ class ProgressBar(Callback):
         now = time.perf_counter()
         if math.isnan(self._first):
             self._position(intermediate_result)
-        if not isinstance(intermediate_result, State):    # nobody will give the last one at the end
+        if not isinstance(intermediate_result, State):  # nobody will give the last one at the end
             self._last = intermediate_result
         if now - self._shown >= self._interval:
             self._shown = now
@@ -760,8 +758,9 @@ class LivePlot(Callback):
     """
 
     def __init__(self, interval: float = 0.2, x: str = "nit") -> None:
-        from lbfgsb.plotting import LiveFigure, check_x
+        from lbfgsb.plotting import LiveFigure, check_x, pyplot
 
+        pyplot()
         check_x(x)
         self._interval, self._x = _number("interval", interval, least=0), x
         self._new_figure = LiveFigure
@@ -776,10 +775,11 @@ class LivePlot(Callback):
     def begin_run(self, state: OptimizeResult | None) -> None:
         """Begin a new picture."""
         super().begin_run(state)
-        if isinstance(state, State):
-            self.history._begin(state.solver)
-        else:
+        solver = state.solver if isinstance(state, State) else None
+        if solver is None:
             self.history = History()
+        else:
+            self.history._begin(solver)
         self._live, self._drawn = None, -math.inf
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:

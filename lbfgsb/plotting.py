@@ -53,7 +53,8 @@ _MOST_CELLS = 500
 _MOST_NAMES = 30
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Return matplotlib.pyplot, or raise ImportError that says what to install."""
     try:
         import matplotlib.pyplot
     except ImportError as error:
@@ -98,7 +99,7 @@ def plot_convergence(
     Raises
     ------
     TypeError, ValueError
-        For what is no run, or has no history; for no iterate at all; for the wrong number of labels.
+        For what is no run, or has no history; for no iterate at all; for too few labels.
     ImportError
         If matplotlib is not installed (``pip install 'lbfgsb[plot]'``).
 
@@ -120,10 +121,10 @@ def plot_convergence(
     >>> axes = plot_convergence(runs, f_best=0.0)            # doctest: +SKIP
     """
     check_x(x)
-    histories, names = _as_runs(history_or_results, labels)
+    histories, names = _as_runs(history_or_results, labels, x)
     if f_best is None:
         f_best = min(np.nanmin(h.fun) for h in histories)
-    plt = _pyplot()
+    plt = pyplot()
     with plt.rc_context(_STYLE):
         axes = _as_axes(plt, ax)
         for k, (history, name) in enumerate(zip(histories, names, strict=True)):
@@ -138,7 +139,9 @@ def check_x(x: str) -> None:
         raise ValueError(f"x must be 'nit', 'nfev' or 'time'; got {x!r}")
 
 
-def _as_runs(runs: Any, labels: Sequence[str] | None) -> tuple[list[History], list[str | None]]:
+def _as_runs(
+    runs: Any, labels: Sequence[str] | None, x: str
+) -> tuple[list[History], list[str | None]]:
     """Return histories and their names."""
     if isinstance(runs, (Recorder, OptimizeResult)):
         runs = [runs]
@@ -158,6 +161,8 @@ def _as_runs(runs: Any, labels: Sequence[str] | None) -> tuple[list[History], li
             raise ValueError(f"labels must be {len(histories)}, one for each run; got {len(names)}")
     if not histories or all(len(h) == 0 for h in histories):
         raise ValueError("there is no iterate to draw")
+    if x == "nfev" and any((h.nfev < 0).any() for h in histories):
+        raise ValueError("x cannot be 'nfev': the solver of one of the runs did not tell it")
     kept = [k for k, h in enumerate(histories) if len(h) > 0]
     return [histories[k] for k in kept], [names[k] for k in kept]
 
@@ -201,44 +206,50 @@ def _draw_log(
 ) -> None:
     """Draw y ≥ 0 on a logarithmic axis: a line where y > 0, an arrow down where it becomes 0."""
     positive = y > 0
-    gaps = np.where(positive, y, np.nan)
-    style = {"color": colour, "solid_capstyle": "round", "zorder": 3}
-    ax.plot(at, gaps, linestyle=dash, label=name or "_run", **style)
-    for i in np.flatnonzero(positive):
-        if (i + 1 == len(y) or not positive[i + 1]) and (i == 0 or not positive[i - 1]):
-            ax.plot(at[i], y[i], "o", markersize=3, **style)  # a line has no single point
-    zero = y <= 0
-    for i in np.flatnonzero(zero):
-        if i == 0 or not positive[i - 1]:
-            if i == 0:
-                ax.plot(
-                    at[i], 0, "v", color=colour, markersize=6, clip_on=False, zorder=4,
-                    transform=ax.get_xaxis_transform(),
-                )
-            continue
+    before, after = np.append(False, positive[:-1]), np.append(positive[1:], False)
+    ax.plot(at, np.where(positive, y, np.nan), color=colour, linestyle=dash, label=name or "_run")
+    single = positive & ~before & ~after  # a line has no single point
+    ax.plot(at[single], y[single], "o", color=colour, markersize=3)
+    if positive[-1]:
+        ax.plot(at[-1], y[-1], "o", color=colour, markersize=4.5)
+    for i in np.flatnonzero((y <= 0) & ~np.append(False, y[:-1] <= 0)):
+        _mark_zero(ax, at[i], (at[i - 1], y[i - 1]) if before[i] else None, colour)
+
+
+def _mark_zero(ax: Axes, at: float, start: tuple[float, float] | None, colour: str) -> None:
+    """Draw an arrow from the point `start`, or its head alone, down to the edge of the picture."""
+    if start is not None:
         ax.annotate(
-            "", xy=(at[i], 0), xycoords=("data", "axes fraction"),
-            xytext=(at[i - 1], y[i - 1]), textcoords="data", annotation_clip=False,
+            "",
+            xy=(at, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=start,
+            textcoords="data",
+            annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-|>,head_width=0.25,head_length=0.5", "color": colour,
-                "linewidth": 1.2, "linestyle": (0, (1, 1.5)), "shrinkA": 0, "shrinkB": 0,
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 1.4,
+                "linestyle": (0, (1, 1.2)),
+                "shrinkA": 0,
+                "shrinkB": 0,
             },
         )
-    if positive[-1]:
-        ax.plot(at[-1], y[-1], "o", markersize=4.5, **style)
+    edge = ax.get_xaxis_transform()
+    ax.plot(at, 0, "v", color=colour, markersize=6, clip_on=False, transform=edge, zorder=4)
 
 
 def _dress(axes: NDArray[np.object_], x: str, named: bool) -> None:
     """Scales, labels, grid and legend."""
-    from matplotlib.ticker import MaxNLocator
-
     for ax in axes:
         ax.set_yscale("log")
+        if not np.isfinite(ax.dataLim.minposy):  # nothing has a place on a logarithmic axis
+            ax.set(ylim=(0.1, 1), yticks=[])
         ax.grid(True, which="major", color="#DDDDDD", linewidth=0.6)
         ax.set_axisbelow(True)
     axes[-1].set_xlabel(_X_LABELS[x])
     if x != "time":
-        axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[-1].xaxis.set_major_locator(_whole_numbers())
     if len(axes) == 2:
         axes[0].set_ylabel(r"$f - f_{\mathrm{best}}$")
         axes[1].set_ylabel("projected gradient (max norm)")
@@ -246,6 +257,12 @@ def _dress(axes: NDArray[np.object_], x: str, named: bool) -> None:
         axes[0].set_ylabel(r"$f - f_{\mathrm{best}}$ (line), projected gradient (dashed)")
     if named:
         axes[0].legend()
+
+
+def _whole_numbers(intervals: Any = "auto") -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(intervals, integer=True, steps=[1, 2, 5, 10])
 
 
 class LiveFigure:
@@ -261,7 +278,7 @@ class LiveFigure:
     """
 
     def __init__(self, x: str) -> None:
-        self._plt = _pyplot()
+        self._plt = pyplot()
         self._x = x
         with self._plt.rc_context(_STYLE):
             self.figure, axes = self._plt.subplots(
@@ -314,7 +331,7 @@ def plot_bounds(
     ax: Axes | Sequence[Axes] | None = None,
     *,
     bounds: Any = None,
-    sort: bool = False,
+    sort: bool | None = None,
     names: Sequence[str] | None = None,
 ) -> NDArray[np.object_]:
     """Draw which variables are at their bounds, iterate by iterate.
@@ -329,9 +346,10 @@ def plot_bounds(
         which; a single one shows which. By default a new figure is made, with both.
     bounds : scipy.optimize.Bounds, sequence of (min, max), or ndarray of shape (n, 2), optional
         The bounds of the run, for a history that has x alone.
-    sort : bool, default False
-        Order the variables by how long they are at the lower and at the upper bound, instead of by
-        their index.
+    sort : bool, optional
+        Order the variables by how long they are at the upper and at the lower bound, or by their
+        index. By default by their index, unless there are so many variables that neighbours share
+        a cell of the picture, and neighbours have little in common.
     names : sequence of str, optional
         The names of the variables; shown for up to 30 of them.
 
@@ -366,14 +384,20 @@ def plot_bounds(
     """
     nit, status = _statuses(_as_history(history), bounds)
     n = status.shape[1]
+    if sort is None:
+        sort = n > _MOST_CELLS and not _neighbours_agree(status)
     order = _by_time_at_bounds(status) if sort else np.arange(n)
     if names is not None and len(names) != n:
         raise ValueError(f"names must be {n}, one for each variable; got {len(names)}")
-    plt = _pyplot()
+    plt = pyplot()
     with plt.rc_context(_STYLE):
         if ax is None:
             _, axes = plt.subplots(
-                2, 1, sharex=True, layout="constrained", height_ratios=[1, 3],
+                2,
+                1,
+                sharex=True,
+                layout="constrained",
+                height_ratios=[1, 3],
                 figsize=(6.4, 3.4 if n <= 8 else 5.2),
             )
         else:
@@ -405,6 +429,13 @@ def _statuses(history: History, bounds: Any) -> tuple[NDArray[np.int64], NDArray
     status = high.astype(np.int8) - low.astype(np.int8)
     status[low & high] = 2
     return history.x_nit, status
+
+
+def _neighbours_agree(status: NDArray[np.int8]) -> bool:
+    """Are neighbours alike in more than half of the cases that chance does not explain?"""
+    by_chance = sum(np.mean(status == value) ** 2 for value in (-1, 0, 1, 2))
+    alike = np.mean(status[:, 1:] == status[:, :-1])
+    return bool(alike - by_chance >= 0.5 * (1 - by_chance))
 
 
 def _by_time_at_bounds(status: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -451,28 +482,29 @@ def _shares(at: ArrayLike) -> Vector:
 def _name_variables(
     ax: Axes, order: NDArray[np.int64], names: Sequence[str] | None, sort: bool
 ) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     n = len(order)
     if n <= _MOST_NAMES:
         shown = [str(i) if names is None else str(names[i]) for i in order]
         ax.set_yticks(np.arange(n), shown)
         ax.tick_params(axis="y", length=0)
     else:
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if names is None or n > _MOST_NAMES:
-        ax.set_ylabel("variables, sorted" if sort and n > _MOST_NAMES else "variable")
+        ax.yaxis.set_major_locator(_whole_numbers())
+    ax.xaxis.set_major_locator(_whole_numbers())
+    if n > _MOST_NAMES:
+        ax.set_ylabel("variables, by their time at bounds" if sort else "variable")
+    elif names is None:
+        ax.set_ylabel("variable")
 
 
 def _draw_counts(ax: Axes, nit: NDArray[np.int64], status: NDArray[np.int8]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    for value, colour in ((-1, _LOWER), (1, _UPPER)):
-        ax.step(nit, (status == value).sum(axis=1), where="mid", color=colour, zorder=3)
-    ax.set_ylabel("at bounds")
+    # The dashes leave one curve visible under the other.
+    for value, colour, dash in ((-1, _LOWER, "-"), (1, _UPPER, (0, (3, 2)))):
+        count = (status == value).sum(axis=1)
+        if count.any():
+            ax.step(nit, count, where="mid", color=colour, linestyle=dash, zorder=3)
+    ax.set_ylabel("how many")
     ax.set_ylim(bottom=0)
-    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.yaxis.set_major_locator(_whole_numbers(4))
     ax.grid(True, color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
 
@@ -480,13 +512,20 @@ def _draw_counts(ax: Axes, nit: NDArray[np.int64], status: NDArray[np.int8]) -> 
 def _add_legend(ax: Axes, status: NDArray[np.int8]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [
-        Patch(color=_LOWER, label="at its lower bound"),
-        Patch(color=_UPPER, label="at its upper bound"),
-    ]
-    if (status == 2).any():
-        handles.append(Patch(color=_FIXED, label="fixed: equal bounds"))
+    kinds = (
+        (-1, _LOWER, "at the lower bound"),
+        (1, _UPPER, "at the upper bound"),
+        (2, _FIXED, "fixed: equal bounds"),
+    )
+    handles = [Patch(color=c, label=name) for v, c, name in kinds if (status == v).any()]
+    if not handles:
+        handles = [Patch(facecolor="white", edgecolor="black", label="nothing at a bound")]
     ax.legend(
-        handles=handles, ncols=len(handles), loc="lower left", bbox_to_anchor=(0, 1),
-        borderaxespad=0.3, borderpad=0, handlelength=1.2,
+        handles=handles,
+        ncols=len(handles),
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.3,
+        borderpad=0,
+        handlelength=1.2,
     )

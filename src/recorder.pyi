@@ -1,9 +1,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from lbfgsb._core.solver import BaseSolver
+from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 

@@ -19,7 +19,12 @@ def seconds(x0, callback):
     """Return the time and the iterations of one run."""
     begin = time.perf_counter()
     res = minimize_lbfgsb(
-        x0=x0, fun=rosenbrock, jac=rosenbrock_grad, ftol=0, gtol=1e-9, maxiter=10_000,
+        x0=x0,
+        fun=rosenbrock,
+        jac=rosenbrock_grad,
+        ftol=0,
+        gtol=1e-9,
+        maxiter=10_000,
         callback=callback,
     )
     return time.perf_counter() - begin, res.nit
