@@ -379,7 +379,7 @@ def plot_bounds(
     >>> res = minimize_lbfgsb(x0=[3.0, -1.0], fun=lambda x: (x @ x, 2 * x), jac=True,
     ...                       bounds=[(1, None), (None, None)], callback=history)
     >>> history.at_bounds.tolist()
-    [[0, 0], [-1, 0], [-1, 0]]
+    [[0, 0], [-1, 0]]
     >>> axes = plot_bounds(history)                          # doctest: +SKIP
     """
     nit, status = _statuses(_as_history(history), bounds)

@@ -1,13 +1,13 @@
 """The callbacks of lbfgsb.callbacks, and the protocol by which a run tells of itself."""
 
 import builtins
+import doctest
 import io
 import json
 import math
 import os
 import pickle
 import signal
-import statistics
 import sys
 import threading
 import time
@@ -20,8 +20,6 @@ from problems import (
     X0,
     Counted,
     assert_same_run,
-    bowl,
-    bowl_grad,
     random_problem,
     rosen,
     rosen_grad,
@@ -30,7 +28,7 @@ from problems import (
 )
 from scipy.optimize import OptimizeResult, minimize
 
-from lbfgsb import callbacks, minimize_lbfgsb
+from lbfgsb import callbacks, minimize_lbfgsb, plotting
 from lbfgsb.callbacks import (
     EarlyStopping,
     History,
@@ -77,7 +75,7 @@ def breaks_at(call):
 def clock(monkeypatch):
     """A clock that goes on by hand."""
     now = SimpleNamespace(seconds=100.0)
-    fake = SimpleNamespace(perf_counter=lambda: now.seconds, monotonic=lambda: now.seconds)
+    fake = SimpleNamespace(perf_counter=lambda: now.seconds)
     monkeypatch.setattr(callbacks, "time", fake)
     return now
 
@@ -198,6 +196,13 @@ def test_without_a_reason_the_message_is_that_of_lbfgsb_11():
     assert solve(callback=lambda xk: "truthy").message == STOPPED
 
 
+@pytest.mark.parametrize("module", [callbacks, plotting], ids=["callbacks", "plotting"])
+def test_the_examples_of_the_docstrings(module):
+    done = doctest.testmod(module)
+    assert done.attempted > 3
+    assert done.failed == 0
+
+
 @pytest.mark.parametrize("name", callbacks.__all__)
 def test_each_class_is_documented_with_its_parameters(name):
     doc = getattr(callbacks, name).__doc__
@@ -253,7 +258,7 @@ def test_watching_changes_nothing(name, tmp_path):
     one = EACH[name](tmp_path)
     plain = solve(bounds=BOX)
     assert_same_run(solve(bounds=BOX, callback=one), plain)
-    assert_same_run(solve(bounds=BOX, callback=[one]), plain)    # and can be used again
+    assert_same_run(solve(bounds=BOX, callback=[one]), plain)  # and can be used again
 
 
 def test_all_together(tmp_path):
@@ -417,7 +422,7 @@ def test_the_time_of_a_history_goes_on_with_the_clock():
     history, seen = History(), []
     solve(callback=[history, lambda xk: seen.append(time.perf_counter() - begin)])
     elapsed = time.perf_counter() - begin
-    assert 0 < history.time[0]
+    assert history.time[0] > 0
     assert (np.diff(history.time) > 0).all()
     assert history.time[-1] < elapsed
     assert (history.time < seen).all()
@@ -429,7 +434,7 @@ def test_a_history_goes_on_with_a_checkpoint(pickled, more):
     whole, history = History(3, 4), History(3, 4)
     solve(callback=whole, bounds=BOX)
     part = solve(callback=history, bounds=BOX, maxiter=11)
-    if more:    # the history goes beyond the checkpoint
+    if more:  # the history goes beyond the checkpoint
         solve(x0=part.x, checkpoint=part, callback=history, bounds=BOX, maxiter=11 + more)
         assert len(history) == 11 + more
     if pickled:
@@ -465,7 +470,7 @@ def test_a_history_begins_anew_with_another_run():
     solve(callback=history, maxiter=20)
     kept = history.fun, history.x, history.time
     copies = [array.copy() for array in kept]
-    res = solve(callback=history, x0=[0.5, 0.7, 0.1])    # of another size too
+    res = solve(callback=history, x0=[0.5, 0.7, 0.1])  # of another size too
     assert len(history) == res.nit
     assert history.x.shape == (res.nit, 3)
     assert all(same_bits(a, b) for a, b in zip(kept, copies, strict=True))
@@ -529,7 +534,7 @@ def test_a_history_called_by_a_function_has_the_same_rows():
 
 
 def test_a_history_takes_states_that_were_kept():
-    res, states = states_of(bounds=BOX)
+    _, states = states_of(bounds=BOX)
     kept, direct = History(x_every=1), History(x_every=1)
     solve(bounds=BOX, callback=direct)
     for state in states:
@@ -583,7 +588,7 @@ def test_a_result_has_a_copy_of_the_history():
     assert (len(part.history), len(res.history)) == (8, res.nit)
     assert "history" not in part
     assert same_bits(part.history.fun, res.history.fun[:8])
-    again = solve(x0=part.x, checkpoint=part, callback=part.history)    # the copy goes on alone
+    again = solve(x0=part.x, checkpoint=part, callback=part.history)  # the copy goes on alone
     assert len(part.history) == again.nit
     assert rows_of(history) == rows_of(part.history)
     stored = pickle.loads(pickle.dumps(res))
@@ -641,7 +646,7 @@ def test_a_history_costs_less_than_a_microsecond_an_iteration():
 
     history = History()
     added = []
-    while len(added) < 5 and not (added and min(added) < 1e-6):    # other work only adds
+    while len(added) < 5 and not (added and min(added) < 1e-6):  # other work only adds
         pairs = [(seconds(None), seconds(history)) for _ in range(100)]
         added.append(min(b for _, b in pairs) - min(a for a, _ in pairs))
     assert min(added) < 1e-6
@@ -674,7 +679,7 @@ def test_a_run_that_converges_at_the_same_iterate_keeps_its_message():
     for one in (TargetReached(1e9), TimeLimit(0), EarlyStopping(1, min_delta=1e9)):
         calls = []
         res = solve(gtol=1e9, x0=[0.9, 0.9], callback=[one, calls.append])
-        assert calls == []    # x0 itself is stationary enough
+        assert calls == []  # x0 itself is stationary enough
         res = solve(ftol=1e9, callback=[one, calls.append])
         assert len(calls) == res.nit == 1
         assert res.message == "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL"
@@ -710,7 +715,7 @@ def test_early_stopping_keeps_the_best():
     assert res.nit == 5
     assert early.best == 3.0
     assert same_bits(early.best_x, points[1])
-    assert solve(callback=early).nit == 5    # and starts anew
+    assert solve(callback=early).nit == 5  # and starts anew
 
 
 def test_early_stopping_on_f_itself():
@@ -726,9 +731,7 @@ def test_time_limit(clock):
         return rosen(x)
 
     seconds = []
-    res = solve(
-        fun=fun, callback=[lambda xk: seconds.append(clock.seconds - 100), TimeLimit(10)]
-    )
+    res = solve(fun=fun, callback=[lambda xk: seconds.append(clock.seconds - 100), TimeLimit(10)])
     assert res.message == f"{STOPPED}: the time limit of 10 s is over"
     assert seconds[-2] < 10 <= seconds[-1]
     assert solve(callback=TimeLimit(0)).nit == 1
@@ -876,7 +879,7 @@ def lines_of(every=1, **kwargs):
 
 def test_print():
     res, lines = lines_of(bounds=BOX)
-    assert lines[0].split() == "nit nfev f |proj g| step at bounds".split()
+    assert lines[0].split() == ["nit", "nfev", "f", "|proj", "g|", "step", "at", "bounds"]
     assert lines[-1] == res.message
     rows = [line for line in lines[1:-1] if "nit" not in line]
     assert [int(row.split()[0]) for row in rows] == list(range(1, res.nit + 1))
@@ -923,7 +926,7 @@ def test_json_lines(tmp_path):
     assert len(rows) == res.nit
     for name, values in rows_of(history).items():
         assert [row[name] for row in rows] == values
-    assert all(a["time"] < b["time"] for a, b in zip(rows[:-1], rows[1:], strict=True))
+    assert (np.diff([row["time"] for row in rows]) > 0).all()
     assert set(rows[0]) == {*rows_of(history), "time"}
 
 
@@ -1154,7 +1157,23 @@ def test_the_live_plot_of_a_run_that_goes_on_has_all_of_it(agg):
     assert len(live.history) == res.nit
 
 
-def test_the_live_plot_replaces_the_output_of_a_notebook(agg, monkeypatch):
+def test_drawing_takes_at_most_a_fifth_of_the_time(agg, clock, monkeypatch):
+    from lbfgsb.plotting import LiveFigure
+
+    def draw(self, history):
+        clock.seconds += 1.0
+        drawn.append(len(history))
+
+    def callback(xk):
+        clock.seconds += 0.5
+
+    drawn = []
+    monkeypatch.setattr(LiveFigure, "draw", draw)
+    solve(callback=[LivePlot(), callback], maxiter=18)
+    assert drawn == [1, 9, 17, 18]
+
+
+def test_the_live_plot_replaces_the_output_of_a_notebook(agg, clock, monkeypatch):
     outputs = []
     handle = SimpleNamespace(update=lambda figure: outputs.append(("update", figure)))
 
@@ -1169,7 +1188,7 @@ def test_the_live_plot_replaces_the_output_of_a_notebook(agg, monkeypatch):
     solve(callback=live, maxiter=3)
     assert [what for what, _ in outputs] == ["display", "update", "update", "update"]
     assert {figure for _, figure in outputs} == {live.figure}
-    assert not agg.fignum_exists(live.figure.number)    # or it would be shown once more
+    assert not agg.fignum_exists(live.figure.number)  # or it would be shown once more
 
 
 def test_the_live_plot_needs_matplotlib(monkeypatch):
@@ -1210,16 +1229,3 @@ def test_bad_arguments(make, error, match):
 def test_a_monitor_that_a_solver_does_not_tell():
     with pytest.raises(ValueError, match="has no 'projected_gradient' to monitor"):
         scipy_solve(TargetReached(0.1, monitor="projected_gradient"))
-
-
-def test_medians_of_history_times_are_plausible():
-    """The recorded times differ by what an objective takes that sleeps."""
-    history = History()
-
-    def fun(x):
-        time.sleep(0.002)
-        return bowl(x)
-
-    minimize_lbfgsb(x0=[9.0, -4.0, 1.0], fun=fun, jac=bowl_grad, callback=history, **LONG)
-    assert history.time[0] >= 0.004    # x0 and the first trial
-    assert statistics.median(np.diff(history.time)) >= 0.002 if len(history) > 1 else True

@@ -193,9 +193,7 @@ def test_a_new_maxcor_with_an_objective_that_is_redefined(maxcor):
 
     lengths = []
     part = solve_box(maxiter=14, update_fun_def=update_fun_def)
-    resumed = solve_box(
-        x0=part.x, checkpoint=part, maxcor=maxcor, update_fun_def=update_fun_def
-    )
+    resumed = solve_box(x0=part.x, checkpoint=part, maxcor=maxcor, update_fun_def=update_fun_def)
     lengths = []
     changed = solve_box(callback=at(14, maxcor=maxcor), update_fun_def=update_fun_def)
     assert_same_run(changed, resumed)
