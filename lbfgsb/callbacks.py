@@ -109,7 +109,7 @@ class History(Recorder):
     >>> history = History()
     >>> res = minimize_lbfgsb(x0=[3.0, -1.0], fun=lambda x: (x @ x, 2 * x), jac=True,
     ...                       bounds=[(1, None), (None, None)], callback=history)
-    >>> len(history) == res.nit, history.fun[-1] == res.fun
+    >>> len(history) == res.nit, bool(history.fun[-1] == res.fun)
     (True, True)
     >>> history.active_bounds
     array([0, 1])
@@ -737,7 +737,8 @@ class ProgressBar(Callback):
 class LivePlot(Callback):
     """A picture of the convergence that is drawn while the run goes on.
 
-    It is what `lbfgsb.plot_convergence` draws, in a window or in a notebook's output.
+    It is what `lbfgsb.plot_convergence` draws, in a window or in a notebook's output. A window stays
+    open until the program ends; ``matplotlib.pyplot.show()`` waits until it is closed.
 
     Parameters
     ----------

@@ -287,8 +287,8 @@ class LiveFigure:
         self._axes = axes
         self._display: Any = None
         self._inline = "inline" in self._plt.get_backend()
-        if not self._inline and self._plt.get_backend().lower() in _interactive_backends():
-            self.figure.show()
+        if self.figure.canvas.required_interactive_framework is not None:
+            self.figure.show()  # a window
 
     def draw(self, history: History) -> None:
         """Draw the run as it stands."""
@@ -315,12 +315,6 @@ class LiveFigure:
             self._display = display(self.figure, display_id=True)
         else:
             self._display.update(self.figure)
-
-
-def _interactive_backends() -> set[str]:
-    from matplotlib.backends.registry import BackendFilter, backend_registry
-
-    return {name.lower() for name in backend_registry.list_builtin(BackendFilter.INTERACTIVE)}
 
 
 # --- bounds -------------------------------------------------------------------------------

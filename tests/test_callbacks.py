@@ -1191,6 +1191,19 @@ def test_the_live_plot_replaces_the_output_of_a_notebook(agg, clock, monkeypatch
     assert not agg.fignum_exists(live.figure.number)  # or it would be shown once more
 
 
+def test_the_live_plot_opens_a_window_once(agg, clock, monkeypatch):
+    canvas = agg.figure().canvas.__class__
+    shown, flushed = [], []
+    monkeypatch.setattr(canvas, "required_interactive_framework", "qt")
+    monkeypatch.setattr(agg.Figure, "show", lambda figure: shown.append(figure))
+    monkeypatch.setattr(canvas, "flush_events", lambda self: flushed.append(self))
+    live = live_plot()
+    solve(callback=live, maxiter=3)
+    assert shown == [live.figure]
+    assert len(flushed) == 4
+    assert agg.fignum_exists(live.figure.number)
+
+
 def test_the_live_plot_needs_matplotlib(monkeypatch):
     no_module(monkeypatch, "matplotlib")
     with pytest.raises(ImportError, match=r"lbfgsb\[plot\]"):
