@@ -737,8 +737,8 @@ class ProgressBar(Callback):
 class LivePlot(Callback):
     """A picture of the convergence that is drawn while the run goes on.
 
-    It is what `lbfgsb.plot_convergence` draws, in a window or in a notebook's output. A window stays
-    open until the program ends; ``matplotlib.pyplot.show()`` waits until it is closed.
+    It is what `lbfgsb.plot_convergence` draws, in a window or in a notebook's output. A window
+    stays open until the program ends; ``matplotlib.pyplot.show()`` waits until it is closed.
 
     Parameters
     ----------
