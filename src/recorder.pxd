@@ -24,4 +24,5 @@ cdef class Recorder:
     cdef double since                   # the clock when `time` was 0
 
     cdef int record(self, BaseSolver solver) except -1
+    cdef int _clear(self) except -1
     cdef int _set_width(self, Py_ssize_t n) except -1

@@ -31,8 +31,13 @@ cdef enum:
     TIME
     COLUMNS
 
+# The room that a table begins with: so many rows, but one where a row is longer than all of it.
 cdef enum:
-    FIRST_CAPACITY = 64
+    FIRST_ROWS = 64
+    FIRST_BYTES = 1 << 14
+
+cdef object FLOAT = np.dtype(np.float64)
+cdef object BYTE = np.dtype(np.int8)
 
 
 cdef class Table:
@@ -40,7 +45,7 @@ cdef class Table:
 
     Parameters
     ----------
-    dtype : dtype
+    dtype : numpy.dtype
     width : int
         Elements of a row.
     rows : ndarray of that dtype, shape (k, width), optional
@@ -48,18 +53,20 @@ cdef class Table:
     """
 
     def __init__(self, dtype, Py_ssize_t width, rows=None):
-        self.dtype, self.width = np.dtype(dtype), width
-        self.row_size = width * self.dtype.itemsize
-        self.array = np.empty((0, width), self.dtype) if rows is None else rows
+        self.dtype, self.width = dtype, width
+        self.row_size = width * <Py_ssize_t>dtype.itemsize
+        self.array = np.empty((0, width), dtype) if rows is None else rows
         self.length = self.capacity = len(self.array)
         self.data = <char *>vector_data(self.array)
 
     cdef char *new_row(self) except NULL:
         """Return where one more row is to be written."""
+        cdef Py_ssize_t capacity
         if self.length == self.capacity:
-            capacity = max(<Py_ssize_t>FIRST_CAPACITY, 2 * self.capacity)
+            capacity = max(<Py_ssize_t>1, min(<Py_ssize_t>FIRST_ROWS, FIRST_BYTES // self.row_size),
+                           2 * self.capacity)
             array = np.empty((capacity, self.width), self.dtype)
-            array[:self.length] = self.array
+            memcpy(vector_data(array), self.data, self.length * self.row_size)
             self.array, self.capacity = array, capacity
             self.data = <char *>vector_data(array)
         self.length += 1
@@ -102,10 +109,11 @@ cdef class Recorder:
         self.since = now()
         self._clear()
 
-    def _clear(self):
-        self.numbers = Table(np.float64, COLUMNS)
-        self.points = self.status = None    # until the number of variables is known
-        self.status_nit = Table(np.float64, 1)
+    cdef int _clear(self) except -1:
+        self.numbers = Table(FLOAT, COLUMNS)
+        # Until the number of variables is known and something is kept of each:
+        self.points = self.status_nit = self.status = None
+        return 0
 
     cdef int record(self, BaseSolver solver) except -1:
         """Add the iterate of `solver`."""
@@ -146,7 +154,8 @@ cdef class Recorder:
 
     cdef int _set_width(self, Py_ssize_t n) except -1:
         if self.points is None:
-            self.points, self.status = Table(np.float64, n + 1), Table(np.int8, n)
+            self.points = Table(FLOAT, n + 1)
+            self.status_nit, self.status = Table(FLOAT, 1), Table(BYTE, n)
         elif self.status.width != n:
             raise ValueError(f'the history is of {self.status.width} variables; x has {n}')
         return 0
@@ -156,14 +165,18 @@ cdef class Recorder:
 
         That is the rows up to the one with its nit and f, if there is one; else none.
         """
-        cdef Py_ssize_t keep = 0
+        cdef Py_ssize_t keep = self.numbers.length
         cdef double elapsed = 0
-        numbers = self.numbers.rows()
-        found = np.flatnonzero((numbers[:, NIT] == solver.s.nit) & (numbers[:, F] == solver.s.f))
-        if found.size > 0 and (self.status is None or self.status.width == solver.n):
-            keep = found[-1] + 1
-            elapsed = numbers[keep - 1, TIME]
-        if keep == 0:
+        cdef const double *row
+        if self.status is not None and self.status.width != solver.n:
+            keep = 0
+        while keep > 0:
+            row = <const double *>self.numbers.data + (keep - 1) * COLUMNS
+            if row[NIT] == solver.s.nit and row[F] == solver.s.f:
+                elapsed = row[TIME]
+                break
+            keep -= 1
+        if keep == 0 < self.numbers.length:
             self._clear()
         elif keep < self.numbers.length:
             self._keep(keep, solver.s.nit)
@@ -179,10 +192,12 @@ cdef class Recorder:
             self.status = self.status.first(kept)
 
     def _tables(self):
-        """Return the numbers, (nit, x), nit of the statuses, the statuses: read-only views;
-        the second and last are None if no vector has been kept."""
-        return (self.numbers.rows(), None if self.points is None else self.points.rows(),
-                self.status_nit.rows(), None if self.status is None else self.status.rows())
+        """Return the numbers, (nit, x), the nit of the statuses, the statuses: read-only views;
+        all but the first are None if no vector has been kept."""
+        if self.points is None:
+            return self.numbers.rows(), None, None, None
+        return (self.numbers.rows(), self.points.rows(), self.status_nit.rows(),
+                self.status.rows())
 
     def __len__(self):
         return self.numbers.length
@@ -208,9 +223,9 @@ cdef class Recorder:
         cdef Recorder other = type(self).__new__(type(self))
         other.x_every, other.bounds_every, other.since = self.x_every, self.bounds_every, self.since
         other.numbers = self.numbers.first(self.numbers.length)
-        other.status_nit = self.status_nit.first(self.status_nit.length)
         if self.points is not None:
             other.points = self.points.first(self.points.length)
+            other.status_nit = self.status_nit.first(self.status_nit.length)
             other.status = self.status.first(self.status.length)
         return other
 

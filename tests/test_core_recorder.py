@@ -37,6 +37,14 @@ def test_rows_are_all_there_after_any_number_of_doublings(rows):
         assert points is None
 
 
+def test_a_long_vector_takes_no_room_for_more_than_itself():
+    n = 10**6
+    recorder = Recorder(1, 0)
+    recorder._append(1, 1, 1, 1.0, 1, 1, 0, np.ones(n))
+    points = recorder._tables()[1]
+    assert points.base.nbytes == points.nbytes == 8 * (n + 1)
+
+
 def test_a_copy_and_its_original_go_on_apart():
     one = recorded(100)
     two = one.copy()
@@ -60,7 +68,7 @@ def test_another_number_of_variables_is_an_error():
 
 @pytest.mark.parametrize("rows", [0, 5, 200], ids=str)
 def test_tables_pickle_without_their_spare_room(rows):
-    table = Table(np.int8, 7, np.arange(rows * 7, dtype=np.int8).reshape(rows, 7))
+    table = Table(np.dtype(np.int8), 7, np.arange(rows * 7, dtype=np.int8).reshape(rows, 7))
     again = pickle.loads(pickle.dumps(table))
     assert again.rows().tolist() == table.rows().tolist()
     assert (again.dtype, again.width, again.length) == (np.int8, 7, rows)
