@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
-from scipy.sparse.linalg import LinearOperator
 
 from lbfgsb._core.solver import BaseSolver
 
 Vector = NDArray[np.float64]
+
+_FLOAT64 = np.dtype(np.float64)
 
 # The core's reasons (src/solver.pxd), in its order: status, success, message.
 RUNNING = 0
@@ -94,8 +95,14 @@ class Memory:
 class LazyLbfgsInvHessProduct(LbfgsInvHessProduct):
     """`LbfgsInvHessProduct` whose pairs are unpacked when they are first looked at."""
 
+    def __new__(cls, memory: Memory, n: int, k: int) -> LazyLbfgsInvHessProduct:
+        return object.__new__(cls)
+
     def __init__(self, memory: Memory, n: int, k: int) -> None:
-        LinearOperator.__init__(self, dtype=np.float64, shape=(n, n))
+        # What LinearOperator's own constructor sets, without its checks: in a small problem they
+        # would take as long as ten iterations.
+        self.dtype = _FLOAT64
+        self.shape = (n, n)
         self.n_corrs = k
         self._memory = memory
 

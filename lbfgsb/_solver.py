@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import Any
@@ -15,7 +16,23 @@ from lbfgsb._core.solver import BaseSolver
 from lbfgsb._result import Memory, ending, make_result
 
 
-def as_options(
+def as_options(**options: Any) -> dict[str, Any]:
+    """Check the options of `minimize_lbfgsb` for the core and return them as it takes them.
+
+    Those who run many small problems give the same options each time: the answer is remembered.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the name of the option, what was expected and what came.
+    """
+    try:
+        return _remembered(**options)
+    except TypeError:  # something in it has no hash: an array of one element, say
+        return _check(**options)
+
+
+def _check(
     *,
     maxcor: int = 10,
     ftarget: float | None = None,
@@ -32,13 +49,6 @@ def as_options(
     is_check_factorizations: bool = False,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """Check the options and return them as the core takes them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        With the name of the option, what was expected and what came.
-    """
     c1 = _number("ftol_linesearch", ftol_linesearch)
     c2 = _number("gtol_linesearch", gtol_linesearch)
     if not 0 < c1 < c2 < 1:
@@ -66,6 +76,9 @@ def as_options(
         "threads": min(_integer("threads", threads, 1), 2**16),
         "check": bool(is_check_factorizations),
     }
+
+
+_remembered = functools.lru_cache(maxsize=32, typed=True)(_check)
 
 
 def _integer(name: str, value: Any, least: int) -> int:

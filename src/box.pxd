@@ -1,5 +1,7 @@
 """The box, the point in it, and the way out of that point (floor 2)."""
 
+from libc.math cimport INFINITY
+
 from lbfgsb._core.kernels cimport Kernels, Team
 
 
@@ -15,7 +17,7 @@ ctypedef struct Box:
     double *lower            # (n,)
     double *upper            # (n,)
     double norm              # inf-norm of the projected gradient at x
-    double g_free_squared    # g² summed over the variables that may move along -g
+    double g_free_squared    # g² summed over the variables that may move along -g, if bounded
     double t_min             # the least positive break point along -g
     signed char *status      # (n,) at x_cauchy: 0 free, -1 at the lower bound, +1 at the upper
     Py_ssize_t fixed         # how many are not free there
@@ -25,10 +27,16 @@ ctypedef struct Box:
     Py_ssize_t *found        # (chunks,) how many rows each chunk has listed
 
 
+cdef inline double break_point(double x, double g, double lower, double upper) noexcept nogil:
+    """The t at which x - t g reaches a bound, to the bits of the vector kernels."""
+    return (x - lower if g > 0 else x - upper) / g if g != 0 else INFINITY
+
+
 cdef void box_place(Box *box, char **cursor) noexcept nogil
 cdef void box_clip(Box *box, double *x) noexcept nogil
 cdef void box_trial_rows(const Box *box, double alpha, Py_ssize_t first, Py_ssize_t rows,
                          double *out) noexcept nogil
+cdef void box_prefetch(const Box *box, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef void box_trial(Box *box, double alpha, double *out) noexcept nogil
 cdef Py_ssize_t box_update_status(Box *box, double t_fixed) noexcept nogil
 cdef void box_free_all(Box *box) noexcept nogil

@@ -8,7 +8,7 @@ are collected and kept in a heap, which costs O(log n) for each one that is take
 """
 from libc.string cimport memmove, memset
 
-from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, run_chunks
+from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, prefetch, run_chunks
 
 
 cdef void box_place(Box *box, char **cursor) noexcept nogil:
@@ -46,6 +46,16 @@ cdef void box_trial_rows(const Box *box, double alpha, Py_ssize_t first, Py_ssiz
                            box.upper + first, out)
     else:
         box.simd.trial_free(rows, alpha, box.x + first, box.d + first, out)
+
+
+cdef void box_prefetch(const Box *box, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Bring rows of x, g, d and the bounds on their way into the cache."""
+    prefetch(box.x + first, rows)
+    prefetch(box.g + first, rows)
+    prefetch(box.d + first, rows)
+    if box.bounded:
+        prefetch(box.lower + first, rows)
+        prefetch(box.upper + first, rows)
 
 
 ctypedef struct TrialContext:

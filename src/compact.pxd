@@ -19,15 +19,19 @@ ctypedef struct Compact:
     double *gram             # (ld, ld) WᵀW, rows and columns s_0 y_0 s_1 y_1 ..., oldest first
     double *gram_free        # the same over the variables free at x_cauchy
     double *p                # (ld,) Wᵀ d for the projected steepest descent direction d
-    double *J                # (m, m) lower, J Jᵀ = theta SᵀS + L D⁻¹ Lᵀ
-    double *LD               # (m, m) L D⁻¹
-    double *work             # (m, m)
+    Py_ssize_t ld_m          # leading dimension of the next three, m rounded up to LANES
+    double *J                # (m, ld_m) upper, JᵀJ = theta SᵀS + L D⁻¹ Lᵀ
+    double *root             # (m, ld_m) D^-1/2 Lᵀ, strictly upper
+    double *work             # (m, ld_m)
+    double *scale            # (m,) the diagonal of D^-1/2
 
 
 cdef void compact_place(Compact *B, char **cursor) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, double least_curvature) noexcept nogil
+cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
+                                       double least_curvature) noexcept nogil
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil

@@ -21,11 +21,11 @@ pair comes, by the kernel that could compute it again to the same bits; when the
 leaves, the matrix moves up by one pair. Vectors of 2k entries are interleaved as W is stored
 (s_0 y_0 s_1 y_1 ...), and in such a vector the factor theta of W is left to the caller.
 """
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, sqrt
 from libc.string cimport memcpy, memmove, memset
 
-from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_transposed)
-from lbfgsb._core.kernels cimport BLOCK, LANES, PACK, SUMS, carve, run_chunks
+from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
+from lbfgsb._core.kernels cimport BLOCK, LANES, PACK, SUMS, carve, padded, run_chunks
 
 
 cdef void compact_place(Compact *B, char **cursor) noexcept nogil:
@@ -37,9 +37,11 @@ cdef void compact_place(Compact *B, char **cursor) noexcept nogil:
     B.gram = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
     B.gram_free = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
     B.p = <double *>carve(cursor, B.ld, sizeof(double))
-    B.J = <double *>carve(cursor, B.m * B.m, sizeof(double))
-    B.LD = <double *>carve(cursor, B.m * B.m, sizeof(double))
-    B.work = <double *>carve(cursor, B.m * B.m, sizeof(double))
+    B.ld_m = padded(B.m)
+    B.J = <double *>carve(cursor, B.m * B.ld_m, sizeof(double))
+    B.root = <double *>carve(cursor, B.m * B.ld_m, sizeof(double))
+    B.work = <double *>carve(cursor, B.m * B.ld_m, sizeof(double))
+    B.scale = <double *>carve(cursor, B.m, sizeof(double))
     B.W = <double *>carve(cursor, B.tiles * B.tile_length, sizeof(double))
 
 
@@ -63,6 +65,27 @@ cdef void set_gram(double *gram, Py_ssize_t ld, Py_ssize_t row, Py_ssize_t count
         gram[i * ld + row] = products[i * stride]
 
 
+cdef bint is_curved(double s_y, double y_y, double least_curvature) noexcept nogil:
+    return s_y > least_curvature and 0 < y_y / s_y < INFINITY
+
+
+cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
+                                       double least_curvature) noexcept nogil:
+    """Make the candidate pair the newest one if sᵀy > least_curvature; keep no inner products."""
+    cdef Py_ssize_t oldest_s, oldest_y
+    if not is_curved(s_y, y_y, least_curvature):
+        return False
+    B.theta = y_y / s_y
+    if B.k < B.m:
+        B.k += 1
+        return True
+    # The oldest pair leaves; its columns of W will hold the next candidate.
+    oldest_s, oldest_y = B.columns[0], B.columns[1]
+    memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
+    B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
+    return True
+
+
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, double least_curvature) noexcept nogil:
     """Make the candidate pair the newest one if sᵀy > least_curvature.
@@ -73,30 +96,24 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
         Wᵀ[s, y] over the free variables if `restricted`
     """
     cdef Py_ssize_t pair = 2 * B.k, count = 2 * B.k + 2, i
-    cdef Py_ssize_t oldest_s, oldest_y
-    cdef double s_y = products[pair * stride + 2], y_y = products[(pair + 1) * stride + 2]
+    cdef bint full = B.k == B.m
     for i in range(count):
         B.p[i] = -products[i * stride]
-    if not (s_y > least_curvature and 0 < y_y / s_y < INFINITY):
+    if not compact_take_candidate_alone(B, products[pair * stride + 2],
+                                        products[(pair + 1) * stride + 2], least_curvature):
         return False
     set_gram(B.gram, B.ld, pair, count, products + 1, stride)
     set_gram(B.gram, B.ld, pair + 1, count, products + 2, stride)
     if restricted:
         set_gram(B.gram_free, B.ld, pair, count, products + 3, stride)
         set_gram(B.gram_free, B.ld, pair + 1, count, products + 4, stride)
-    B.theta = y_y / s_y
-    if B.k < B.m:
-        B.k += 1
-        return True
-    # The oldest pair leaves: everything moves up by two rows and columns, that is, by one
-    # constant distance in memory; its columns of W will hold the next candidate.
-    i = (B.ld * B.ld - 2 * B.ld - 2) * sizeof(double)
-    memmove(B.gram, B.gram + 2 * B.ld + 2, i)
-    memmove(B.gram_free, B.gram_free + 2 * B.ld + 2, i)
-    memmove(B.p, B.p + 2, 2 * B.m * sizeof(double))
-    oldest_s, oldest_y = B.columns[0], B.columns[1]
-    memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
-    B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
+    if full:
+        # Everything moves up by two rows and columns, that is, by one constant distance in memory.
+        i = (B.ld * B.ld - 2 * B.ld - 2) * sizeof(double)
+        memmove(B.gram, B.gram + 2 * B.ld + 2, i)
+        if restricted:
+            memmove(B.gram_free, B.gram_free + 2 * B.ld + 2, i)
+        memmove(B.p, B.p + 2, 2 * B.m * sizeof(double))
     return True
 
 
@@ -170,54 +187,52 @@ cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogi
 
 
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
-    """J Jᵀ = theta SᵀS + L D⁻¹ Lᵀ, the Schur complement of -D in M⁻¹.
+    """JᵀJ = theta SᵀS + L D⁻¹ Lᵀ, the Schur complement of -D in M⁻¹.
 
     Returns False if that is not positive definite to working precision. With `check`,
     error[0] is raised to the backward error of the factorisation.
     """
-    cdef Py_ssize_t i, j, h, k = B.k, m = B.m
-    cdef double a
+    cdef Py_ssize_t i, j, k = B.k, ld = B.ld_m
     cdef double *row
     for i in range(k):
-        row = B.LD + i * m
-        for h in range(i):
-            row[h] = sy(B.gram, B.ld, i, h) / sy(B.gram, B.ld, h, h)
-        for j in range(i + 1):
-            a = B.theta * ss(B.gram, B.ld, i, j)
-            for h in range(j):
-                a += row[h] * sy(B.gram, B.ld, j, h)
-            B.J[i * m + j] = a
-    if check:
-        memcpy(B.work, B.J, m * m * sizeof(double))
-    if not cholesky(B.J, k, m):
-        return False
-    if check:
-        error[0] = max(error[0], factor_error(B.J, B.work, k, m))
-    return True
+        B.scale[i] = 1 / sqrt(sy(B.gram, B.ld, i, i))
+        row = B.root + i * ld
+        memset(row, 0, padded(k) * sizeof(double))
+        for j in range(i + 1, k):
+            row[j] = sy(B.gram, B.ld, j, i) * B.scale[i]
+        row = B.J + i * ld
+        memset(row, 0, padded(k) * sizeof(double))
+        for j in range(i, k):
+            row[j] = B.theta * ss(B.gram, B.ld, i, j)
+    B.simd.add_gram(B.root, k, k, ld, B.J, ld)
+    return factor(B.simd, B.J, k, padded(k), ld, B.work if check else NULL, error)
 
 
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil:
     """v = M v for v of length 2k, v[2i] belonging to theta s_i, v[2i+1] to y_i.
 
-    By block elimination of M⁻¹: with v = (v_y, v_s), b = (J Jᵀ)⁻¹ (v_s + L D⁻¹ v_y) and
+    By block elimination of M⁻¹: with v = (v_y, v_s), b = (JᵀJ)⁻¹ (v_s + L D⁻¹ v_y) and
     a = D⁻¹ (Lᵀ b - v_y).
     """
     cdef Py_ssize_t i, j, k = B.k
     cdef double a
+    cdef const double *row
     cdef double *b = B.work
     for i in range(k):
-        a = v[2 * i]
-        for j in range(i):
-            a += B.LD[i * B.m + j] * v[2 * j + 1]
-        b[i] = a
-    solve_lower(B.J, k, B.m, b)
-    solve_lower_transposed(B.J, k, B.m, b)
+        b[i] = v[2 * i]
     for i in range(k):
-        a = -v[2 * i + 1]
+        row = B.root + i * B.ld_m
+        a = B.scale[i] * v[2 * i + 1]
         for j in range(i + 1, k):
-            a += sy(B.gram, B.ld, j, i) * b[j]
-        v[2 * i + 1] = a / sy(B.gram, B.ld, i, i)
-        v[2 * i] = b[i]
+            b[j] += row[j] * a
+    solve_upper_transposed(B.J, k, B.ld_m, b)
+    solve_upper(B.J, k, B.ld_m, b)
+    for i in range(k):
+        row = B.root + i * B.ld_m
+        a = -B.scale[i] * v[2 * i + 1]
+        for j in range(i + 1, k):
+            a += row[j] * b[j]
+        v[2 * i], v[2 * i + 1] = b[i], B.scale[i] * a
 
 
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil:

@@ -1,80 +1,40 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""Factorisations and triangular solves of at most 2m x 2m.
+"""Cholesky factors of matrices of at most 2m x 2m, and triangular solves with them.
 
-Textbook algorithms (Golub and Van Loan, Matrix Computations, sections 3.1 and 4.2), ordered so
-that the inner loop runs along a row. Not LAPACK: at this size a call costs more than the work,
-and a BLAS may wake a pool of threads.
+A = RᵀR with R upper triangular, stored with the reciprocals of its diagonal: in a triangular solve
+every division would wait for the one before. Textbook algorithms (Golub and Van Loan, Matrix
+Computations, sections 3.1 and 4.2), ordered so that the inner loop runs along a row.
 """
-from libc.math cimport INFINITY, fabs, sqrt
+from libc.math cimport fabs, sqrt
+from libc.string cimport memcpy
+
+from lbfgsb._core.kernels cimport Kernels, kernels_in_use, padded
 
 import numpy as np
 
+from lbfgsb._core.kernels import aligned
 
-cdef bint cholesky(double *A, Py_ssize_t n, Py_ssize_t ld) noexcept nogil:
-    """Overwrite the lower triangle of A with L, A = L Lᵀ, the diagonal with 1 / Lᵢᵢ.
 
-    Returns False, with A spoilt, if A is not positive definite to working precision.
+cdef bint factor(const Kernels *simd, double *A, Py_ssize_t n, Py_ssize_t width, Py_ssize_t ld,
+                 double *copy, double *error) noexcept nogil:
+    """Overwrite [A X] (n, width) with [R R⁻ᵀX]; X begins in column padded(n).
+
+    Unless `copy` (n, ld) is NULL, error[0] is raised to the backward error. Returns False, with A
+    spoilt, if A is not positive definite to working precision.
     """
-    cdef Py_ssize_t i, j, k
-    cdef double s, inverse
-    for j in range(n):
-        s = A[j * ld + j]
-        for k in range(j):
-            s -= A[j * ld + k] * A[j * ld + k]
-        if not 0 < s < INFINITY:
-            return False
-        inverse = 1 / sqrt(s)
-        A[j * ld + j] = inverse
-        for i in range(j + 1, n):
-            s = A[i * ld + j]
-            for k in range(j):
-                s -= A[i * ld + k] * A[j * ld + k]
-            A[i * ld + j] = s * inverse
+    if copy != NULL:
+        memcpy(copy, A, n * ld * sizeof(double))
+    if not simd.eliminate(A, n, width, ld):
+        return False
+    if copy != NULL:
+        error[0] = max(error[0], factor_error(A, copy, n, ld))
     return True
 
 
-cdef void solve_lower(const double *L, Py_ssize_t n, Py_ssize_t ld, double *b) noexcept nogil:
-    """b = L⁻¹ b."""
-    cdef Py_ssize_t i, j
-    cdef double s
-    for i in range(n):
-        s = b[i]
-        for j in range(i):
-            s -= L[i * ld + j] * b[j]
-        b[i] = s * L[i * ld + i]
-
-
-cdef void solve_lower_transposed(const double *L, Py_ssize_t n, Py_ssize_t ld,
-                                 double *b) noexcept nogil:
-    """b = L⁻ᵀ b."""
-    cdef Py_ssize_t i, j
-    cdef double bi
-    for i in range(n - 1, -1, -1):
-        bi = b[i] * L[i * ld + i]
-        b[i] = bi
-        for j in range(i):
-            b[j] -= L[i * ld + j] * bi
-
-
-cdef void solve_lower_rows(const double *L, Py_ssize_t n, Py_ssize_t ld, double *B,
-                           Py_ssize_t rows, Py_ssize_t ldb) noexcept nogil:
-    """Replace each of the first `rows` rows b of B by L⁻¹ b, all of them in step."""
-    cdef Py_ssize_t i, j, r
-    cdef double s
-    cdef double *b
-    for i in range(n):
-        for r in range(rows):
-            b = B + r * ldb
-            s = b[i]
-            for j in range(i):
-                s -= L[i * ld + j] * b[j]
-            b[i] = s * L[i * ld + i]
-
-
-cdef double factor_error(const double *L, const double *A, Py_ssize_t n,
+cdef double factor_error(const double *R, const double *A, Py_ssize_t n,
                          Py_ssize_t ld) noexcept nogil:
-    """max |A - L Lᵀ| over the lower triangle, entry (i, j) in units of √(Aᵢᵢ Aⱼⱼ).
+    """max |A - RᵀR| over the upper triangle, entry (i, j) in units of √(Aᵢᵢ Aⱼⱼ).
 
     The backward error of a Cholesky factorisation is a small multiple of n times the rounding
     unit, however ill-conditioned A is (Higham, Accuracy and Stability, theorem 10.5).
@@ -82,40 +42,83 @@ cdef double factor_error(const double *L, const double *A, Py_ssize_t n,
     cdef Py_ssize_t i, j, k
     cdef double s, worst = 0
     for i in range(n):
-        for j in range(i + 1):
+        for j in range(i, n):
             s = A[i * ld + j]
-            for k in range(j):
-                s -= L[i * ld + k] * L[j * ld + k]
-            # The last product, L_ij L_jj; the diagonal holds reciprocals.
-            if j < i:
-                s -= L[i * ld + j] / L[j * ld + j]
+            for k in range(i):
+                s -= R[k * ld + i] * R[k * ld + j]
+            # The last product, R_ii R_ij; the diagonal holds reciprocals.
+            if i < j:
+                s -= R[i * ld + j] / R[i * ld + i]
             else:
-                s -= 1 / L[i * ld + i] / L[i * ld + i]
+                s -= 1 / R[i * ld + i] / R[i * ld + i]
             worst = max(worst, fabs(s) / sqrt(A[i * ld + i]) / sqrt(A[j * ld + j]))
     return worst
+
+
+cdef void solve_upper(const double *R, Py_ssize_t n, Py_ssize_t ld, double *b) noexcept nogil:
+    """b = R⁻¹ b."""
+    cdef Py_ssize_t i, j
+    cdef double s
+    for i in range(n - 1, -1, -1):
+        s = b[i]
+        for j in range(i + 1, n):
+            s -= R[i * ld + j] * b[j]
+        b[i] = s * R[i * ld + i]
+
+
+cdef void solve_upper_transposed(const double *R, Py_ssize_t n, Py_ssize_t ld,
+                                 double *b) noexcept nogil:
+    """b = R⁻ᵀ b."""
+    cdef Py_ssize_t i, j
+    cdef double bi
+    for i in range(n):
+        bi = b[i] * R[i * ld + i]
+        b[i] = bi
+        for j in range(i + 1, n):
+            b[j] -= R[i * ld + j] * bi
 
 
 # --- for the tests ------------------------------------------------------------------------
 
 
-def cholesky_factor(A):
-    """Return L with A = L Lᵀ, or None if A is not positive definite (for the tests)."""
-    cdef double[:, ::1] L = np.array(A, dtype=np.float64, order='C')
-    if L.shape[0] and not cholesky(&L[0, 0], L.shape[0], L.shape[1]):
+def cholesky_factor(A, X=None):
+    """Return the upper R with A = RᵀR, and R⁻ᵀ X if there is an X (for the tests).
+
+    None if A is not positive definite.
+    """
+    cdef Py_ssize_t n = len(A), extra = 0 if X is None else X.shape[1]
+    cdef Py_ssize_t width = padded(n) + padded(extra)
+    cdef double[:, ::1] rows
+    if n == 0:
+        return np.zeros((0, 0))
+    rows = block = aligned(n, width)
+    block[:, :n] = np.triu(A)
+    if extra:
+        block[:, padded(n):padded(n) + extra] = X
+    if not kernels_in_use().eliminate(&rows[0, 0], n, width, width):
         return None
-    factor = np.tril(L)
+    factor = np.triu(block[:, :n])
     np.fill_diagonal(factor, 1 / np.diagonal(factor))
-    return factor
+    return factor if X is None else (factor, block[:, padded(n):padded(n) + extra])
 
 
-def triangular_solve(L, b, transposed=False):
-    """Return L⁻¹ b, or L⁻ᵀ b (for the tests)."""
-    copy = np.array(L, dtype=np.float64, order='C')
+def gram(C, U):
+    """Return the upper triangle of C + UᵀU (for the tests)."""
+    cdef Py_ssize_t n = U.shape[1], ld = padded(n)
+    cdef double[:, ::1] sums = aligned(n, ld), rows = aligned(len(U), ld)
+    np.asarray(sums)[:, :n], np.asarray(rows)[:, :n] = C, U
+    kernels_in_use().add_gram(&rows[0, 0], len(U), n, ld, &sums[0, 0], ld)
+    return np.triu(np.asarray(sums)[:, :n])
+
+
+def triangular_solve(R, b, transposed=False):
+    """Return R⁻¹ b, or R⁻ᵀ b, for an upper triangular R (for the tests)."""
+    copy = np.array(R, dtype=np.float64, order='C')
     np.fill_diagonal(copy, 1 / np.diagonal(copy))
     cdef double[:, ::1] factor = copy
     cdef double[::1] x = np.array(b, dtype=np.float64)
     if transposed:
-        solve_lower_transposed(&factor[0, 0], factor.shape[0], factor.shape[1], &x[0])
+        solve_upper_transposed(&factor[0, 0], factor.shape[0], factor.shape[1], &x[0])
     else:
-        solve_lower(&factor[0, 0], factor.shape[0], factor.shape[1], &x[0])
+        solve_upper(&factor[0, 0], factor.shape[0], factor.shape[1], &x[0])
     return np.asarray(x)

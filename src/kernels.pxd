@@ -4,7 +4,7 @@ See kernels_simd.h for the layout of W and for what each kernel does.
 """
 
 cdef extern from "kernels_simd.h" nogil:
-    const Py_ssize_t LANES, BLOCK, CHUNK, PACK, MAX_RHS
+    const Py_ssize_t LANES, BLOCK, CHUNK, PACK, FEW, MAX_RHS
 
     ctypedef struct Kernels:
         const char *name
@@ -14,6 +14,12 @@ cdef extern from "kernels_simd.h" nogil:
         void panel_combine(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                            const double *coef, Py_ssize_t ncols, Py_ssize_t tiles,
                            double *out) noexcept nogil
+        void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t pairs,
+                      Py_ssize_t tiles, const double *rho, double gamma, double *v,
+                      double *alpha) noexcept nogil
+        bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
+                         Py_ssize_t pairs, Py_ssize_t n, Py_ssize_t tiles, const double *rho,
+                         double theta, double *B) noexcept nogil
         void panel_store(double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t tiles,
                          const double *v) noexcept nogil
         void panel_load(const double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t rows,
@@ -24,6 +30,9 @@ cdef extern from "kernels_simd.h" nogil:
         void packed_gram(const double *packed, Py_ssize_t ncols, double *acc) noexcept nogil
         void lane_sum(const double *acc, Py_ssize_t count, double *out) noexcept nogil
         void dot(Py_ssize_t n, const double *a, const double *b, double *acc) noexcept nogil
+        bint eliminate(double *A, Py_ssize_t n, Py_ssize_t width, Py_ssize_t ld) noexcept nogil
+        void add_gram(const double *U, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, double *C,
+                      Py_ssize_t ldc) noexcept nogil
         void trial_free(Py_ssize_t n, double alpha, const double *x, const double *d,
                         double *out) noexcept nogil
         void trial_box(Py_ssize_t n, double alpha, const double *x, const double *d,
@@ -55,6 +64,8 @@ cdef extern from "kernels_simd.h" nogil:
                                 const double *x, const double *g, const double *l,
                                 const double *u, double *t, Py_ssize_t *row) noexcept nogil
 
+    void prefetch "lbfgsb_prefetch"(const double *v, Py_ssize_t rows) noexcept nogil
+
 
 cdef enum:
     # What a chunk reports: one maximum, one minimum, then sums.
@@ -82,8 +93,14 @@ cdef const Kernels *kernels_in_use() noexcept nogil
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil
 cdef void team_place(Team *team, Py_ssize_t rows, char **cursor) noexcept nogil
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
-                     Py_ssize_t columns, Py_ssize_t sums, double *total) noexcept nogil
+                     Py_ssize_t columns, Py_ssize_t sums, double *total,
+                     bint backward=*) noexcept nogil
 cdef double dot(Team *team, Py_ssize_t n, const double *a, const double *b) noexcept nogil
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
+    """n rounded up to a multiple of LANES."""
+    return (n + LANES - 1) // LANES * LANES
 
 
 cdef inline void *carve(char **cursor, Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:

@@ -94,7 +94,8 @@ cdef void fold(double *total, const double *partial, Py_ssize_t sums) noexcept n
 
 
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
-                     Py_ssize_t columns, Py_ssize_t sums, double *total) noexcept nogil:
+                     Py_ssize_t columns, Py_ssize_t sums, double *total,
+                     bint backward=False) noexcept nogil:
     """Run `task` on every chunk of `rows` rows and combine what they report.
 
     Parameters
@@ -102,8 +103,10 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
     columns : how many doubles of a row the task reads, about; decides on the threads
     sums : the number of sums the task reports, at most ``team.width - SUMS``
     total : OUT, (SUMS + sums,)
+    backward : from the last chunk to the first, and combined in that order. The second of two
+        passes that follow one another then begins with what the first has left in the cache.
     """
-    cdef Py_ssize_t chunk, chunks = chunk_count(rows)
+    cdef Py_ssize_t chunk, at, chunks = chunk_count(rows)
     cdef int threads = worthwhile_threads(team, rows, columns)
     cdef double *partial
     if chunks == 1:
@@ -113,15 +116,17 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
     clear(total, sums)
     if threads == 1:
         for chunk in range(chunks):
+            at = chunks - 1 - chunk if backward else chunk
             clear(team.partials, sums)
-            task(context, chunk * CHUNK, min(<Py_ssize_t>CHUNK, rows - chunk * CHUNK),
+            task(context, at * CHUNK, min(<Py_ssize_t>CHUNK, rows - at * CHUNK),
                  team.partials, team.scratch)
             fold(total, team.partials, sums)
         return
     for chunk in prange(chunks, num_threads=threads, schedule='static'):
+        at = chunks - 1 - chunk if backward else chunk
         partial = team.partials + chunk * team.width
         clear(partial, sums)
-        task(context, chunk * CHUNK, min(<Py_ssize_t>CHUNK, rows - chunk * CHUNK),
+        task(context, at * CHUNK, min(<Py_ssize_t>CHUNK, rows - at * CHUNK),
              partial, team.scratch + threadid() * team.scratch_size)
     for chunk in range(chunks):
         fold(total, team.partials + chunk * team.width, sums)
@@ -136,14 +141,27 @@ ctypedef struct DotContext:
 cdef void dot_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                     double *scratch) noexcept nogil:
     cdef DotContext *v = <DotContext *>context
+    cdef Py_ssize_t block, i, size, ahead
     memset(scratch, 0, LANES * sizeof(double))
-    v.simd.dot(rows, v.a + first, v.b + first, scratch)
+    for block in range((rows + BLOCK - 1) // BLOCK):
+        i = first + block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        ahead = min(<Py_ssize_t>BLOCK, first + rows - i - size)
+        prefetch(v.a + i + size, ahead)
+        prefetch(v.b + i + size, ahead)
+        v.simd.dot(size, v.a + i, v.b + i, scratch)
     v.simd.lane_sum(scratch, 1, partial + SUMS)
 
 
 cdef double dot(Team *team, Py_ssize_t n, const double *a, const double *b) noexcept nogil:
     cdef double[3] total
     cdef DotContext v
+    if n <= BLOCK:    # as one chunk would do it
+        total[SUMS] = 0
+        memset(team.scratch, 0, LANES * sizeof(double))
+        team.simd.dot(n, a, b, team.scratch)
+        team.simd.lane_sum(team.scratch, 1, total + SUMS)
+        return total[SUMS]
     v.simd, v.a, v.b = team.simd, a, b
     run_chunks(team, dot_chunk, &v, n, 2, 1, total)
     return total[SUMS]

@@ -6,6 +6,7 @@
 
 #define DECLARE(level)                              \
     void lbfgsb_fill_panel_##level(Kernels *kernels); \
+    void lbfgsb_fill_dense_##level(Kernels *kernels); \
     void lbfgsb_fill_rows_##level(Kernels *kernels);
 
 DECLARE(baseline)
@@ -20,6 +21,7 @@ static const Kernels *supported[4];
 #define FILL(level)                       \
     do {                                  \
         lbfgsb_fill_panel_##level(&level); \
+        lbfgsb_fill_dense_##level(&level); \
         lbfgsb_fill_rows_##level(&level);  \
         *next++ = &level;                 \
     } while (0)

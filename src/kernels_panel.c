@@ -24,7 +24,8 @@
 typedef double vec __attribute__((vector_size(VBYTES)));
 
 enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };
-enum { GROUP = 4, AHEAD = 2 * GROUP };    /* tiles held in registers; tiles prefetched ahead */
+enum { GROUP = 4 };           /* tiles held in registers */
+enum { AHEAD = 96 * 1024 };   /* bytes of W that are on their way into the second-level cache */
 
 #define INLINE static inline __attribute__((always_inline))
 #define PASTE2(a, b) a##b
@@ -35,10 +36,18 @@ INLINE vec load(const double *p) { return *(const vec *)p; }
 INLINE void store(double *p, vec v) { *(vec *)p = v; }
 INLINE vec fill(double a) { return a - (vec){0}; }
 
+/* How far ahead W is prefetched, in doubles: whole tiles, at least one group of them. */
+INLINE ptrdiff_t distance(ptrdiff_t ld)
+{
+    ptrdiff_t tiles = AHEAD / (ptrdiff_t)sizeof(double) / ld;
+    return (tiles > GROUP ? tiles : GROUP) * ld;
+}
+
 /* `count` tiles (a constant) of all columns times R vectors. One register of each vector and
  * tile is held while the columns stream past; a register is a part of a tile. */
 INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                       const double *V, double *acc, const int R, const int count, int fresh)
+                       const double *V, double *acc, const int R, const int count,
+                       ptrdiff_t ahead, int fresh)
 {
     for (int part = 0; part < PARTS; part++) {
         vec v[MAX_RHS][GROUP];
@@ -53,8 +62,8 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
                 sum[r] = fresh ? (vec){0} : load(a + r * LANES);
             for (int t = 0; t < count; t++) {
                 vec wt = load(w + t * ld);
-                if (part == 0)
-                    __builtin_prefetch(w + (t + AHEAD) * ld);
+                if (part == 0 && ahead)
+                    __builtin_prefetch(w + t * ld + ahead, 0, 2);
                 for (int r = 0; r < R; r++)
                     sum[r] += wt * v[r][t];
             }
@@ -67,11 +76,11 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
 INLINE void tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
                  ptrdiff_t tiles, const double *V, double *acc, const int R, int fresh)
 {
-    ptrdiff_t t = 0;
+    ptrdiff_t t = 0, ahead = distance(ld);
     for (; t + GROUP <= tiles; t += GROUP, fresh = 0)
-        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP, fresh);
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, GROUP, ahead, fresh);
     for (; t < tiles; t++, fresh = 0)
-        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1, fresh);
+        tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1, 0, fresh);
 }
 
 static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
@@ -87,7 +96,8 @@ static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
 }
 
 INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
-                          const double *coef, ptrdiff_t ncols, double *out, const int count)
+                          const double *coef, ptrdiff_t ncols, double *out, const int count,
+                          ptrdiff_t ahead)
 {
     for (int part = 0; part < PARTS; part++) {
         vec sum[GROUP] = {{0}};
@@ -95,8 +105,8 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
             const double *w = W + cols[c] + part * VLEN;
             vec e = fill(coef[c]);
             for (int t = 0; t < count; t++) {
-                if (part == 0)
-                    __builtin_prefetch(w + (t + AHEAD) * ld);
+                if (part == 0 && ahead)
+                    __builtin_prefetch(w + t * ld + ahead, 0, 2);
                 sum[t] += load(w + t * ld) * e;
             }
         }
@@ -108,11 +118,120 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 static void panel_combine(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out)
 {
-    ptrdiff_t t = 0;
+    ptrdiff_t t = 0, ahead = distance(ld);
     for (; t + GROUP <= tiles; t += GROUP)
-        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, GROUP);
+        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, GROUP, ahead);
     for (; t < tiles; t++)
-        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, 1);
+        combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, 1, 0);
+}
+
+typedef double pair __attribute__((vector_size(16)));
+typedef double unaligned_pair __attribute__((vector_size(16), aligned(8)));
+
+/* The sums of the even and of the odd lanes: (a0 + a4) + (a2 + a6), (a1 + a5) + (a3 + a7). */
+INLINE pair quarter_sums(const double *a)
+{
+    const pair *p = (const pair *)a;
+    return (p[0] + p[2]) + (p[1] + p[3]);
+}
+
+/* The inner product of a column of W, at w, with v in registers. */
+INLINE double column_dot(const double *w, ptrdiff_t ld, const vec *v, const int tiles)
+{
+    _Alignas(64) double lanes[LANES];
+    for (int part = 0; part < PARTS; part++) {
+        vec sum = load(w + part * VLEN) * v[part];
+        for (int t = 1; t < tiles; t++)
+            sum += load(w + t * ld + part * VLEN) * v[t * PARTS + part];
+        store(lanes + part * VLEN, sum);
+    }
+    pair s = quarter_sums(lanes);
+    return s[0] + s[1];
+}
+
+/* v += a times a column of W */
+INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const int tiles)
+{
+    for (int t = 0; t < tiles; t++)
+        for (int part = 0; part < PARTS; part++)
+            v[t * PARTS + part] += fill(a) * load(w + t * ld + part * VLEN);
+}
+
+/* J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35
+ * (1980), 773-782: the two-loop recursion, with v in registers. */
+INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                           const double *rho, double gamma, double *v, double *alpha,
+                           const int tiles)
+{
+    vec q[FEW / VLEN];
+    for (int i = 0; i < tiles * PARTS; i++)
+        q[i] = load(v + i * VLEN);
+    for (ptrdiff_t i = pairs - 1; i >= 0; i--) {
+        alpha[i] = rho[i] * column_dot(W + cols[2 * i], ld, q, tiles);
+        add_column(-alpha[i], W + cols[2 * i + 1], ld, q, tiles);
+    }
+    for (int i = 0; i < tiles * PARTS; i++)
+        q[i] *= fill(gamma);
+    for (ptrdiff_t i = 0; i < pairs; i++) {
+        double beta = rho[i] * column_dot(W + cols[2 * i + 1], ld, q, tiles);
+        add_column(alpha[i] - beta, W + cols[2 * i], ld, q, tiles);
+    }
+    for (int i = 0; i < tiles * PARTS; i++)
+        store(v + i * VLEN, q[i]);
+}
+
+static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                     ptrdiff_t tiles, const double *rho, double gamma, double *v, double *alpha)
+{
+    if (tiles == 1)
+        two_loop_tiles(W, ld, cols, pairs, rho, gamma, v, alpha, 1);
+    else
+        two_loop_tiles(W, ld, cols, pairs, rho, gamma, v, alpha, FEW / LANES);
+}
+
+/* Byrd, Nocedal and Schnabel (1994), (2.14): one update after the other, a row in registers. */
+INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                             ptrdiff_t pairs, ptrdiff_t n, const double *rho, double theta,
+                             double *B, const int tiles)
+{
+    enum { REGISTERS = FEW / VLEN };
+    const int count = tiles * PARTS, stride = tiles * LANES;
+    memset(B, 0, (size_t)(n * stride) * sizeof(double));
+    for (ptrdiff_t i = 0; i < n; i++)
+        B[i * stride + i] = theta;
+    for (ptrdiff_t p = 0; p < pairs; p++) {
+        const double *s = W + cols[2 * p], *y = W + cols[2 * p + 1];
+        _Alignas(64) double entries[FEW];
+        vec Bs[REGISTERS], yv[REGISTERS];
+        for (int r = 0; r < count; r++) {
+            Bs[r] = (vec){0};
+            yv[r] = load(y + r / PARTS * ld + r % PARTS * VLEN);
+        }
+        for (ptrdiff_t i = 0; i < n; i++)
+            for (int r = 0; r < count; r++)
+                Bs[r] += fill(s[i / LANES * ld + i % LANES]) * load(B + i * stride + r * VLEN);
+        double curvature = column_dot(s, ld, Bs, tiles);
+        if (!(curvature > 0 && curvature < __builtin_inf()))
+            return 0;
+        for (int r = 0; r < count; r++)
+            store(entries + r * VLEN, Bs[r]);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            double a = y[i / LANES * ld + i % LANES] * rho[p], b = entries[i] / curvature;
+            for (int r = 0; r < count; r++) {
+                double *row = B + i * stride + r * VLEN;
+                store(row, load(row) + (fill(a) * yv[r] - fill(b) * Bs[r]));
+            }
+        }
+    }
+    return 1;
+}
+
+static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, double theta, double *B)
+{
+    if (tiles == 1)
+        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, theta, B, 1);
+    return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, theta, B, FEW / LANES);
 }
 
 static void panel_store(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles, const double *v)
@@ -157,16 +276,6 @@ static void packed_gram(const double *packed, ptrdiff_t ncols, double *acc)
             }
 }
 
-typedef double pair __attribute__((vector_size(16)));
-typedef double unaligned_pair __attribute__((vector_size(16), aligned(8)));
-
-/* The sums of the even and of the odd lanes: (a0 + a4) + (a2 + a6), (a1 + a5) + (a3 + a7). */
-INLINE pair quarter_sums(const double *a)
-{
-    const pair *p = (const pair *)a;
-    return (p[0] + p[2]) + (p[1] + p[3]);
-}
-
 static void lane_sum(const double *acc, ptrdiff_t count, double *out)
 {
     ptrdiff_t i = 0;
@@ -202,6 +311,8 @@ void NAMED(lbfgsb_fill_panel)(Kernels *kernels)
 {
     kernels->panel_tdot = panel_tdot;
     kernels->panel_combine = panel_combine;
+    kernels->two_loop = two_loop;
+    kernels->bfgs_matrix = bfgs_matrix;
     kernels->panel_store = panel_store;
     kernels->panel_load = panel_load;
     kernels->panel_gather = panel_gather;

@@ -9,6 +9,8 @@
  * Feasible to the last bit: a step that reaches a bound in exact arithmetic is set to the bound,
  * and x + alpha d is clipped besides, since it may round past the bound.
  */
+#include <string.h>
+
 #include "kernels_simd.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -167,29 +169,45 @@ static double subspace_limit(ptrdiff_t n, double inv_theta, double t_fixed, doub
     return limit;
 }
 
+INLINE void status_of_rows(ptrdiff_t rows, double t_fixed, const double *restrict x,
+                           const double *restrict g, const double *restrict l,
+                           const double *restrict u, signed char *restrict now)
+{
+    double status[LANES];
+#pragma omp simd
+    for (ptrdiff_t j = 0; j < rows; j++) {
+        double side = g[j] > 0 ? -1.0 : 1.0;
+        status[j] = break_point(x[j], g[j], l[j], u[j]) <= t_fixed ? side : 0.0;
+    }
+    for (ptrdiff_t j = 0; j < rows; j++)
+        now[j] = (signed char)status[j];
+}
+
+INLINE ptrdiff_t note_changes(ptrdiff_t rows, ptrdiff_t first, const signed char *now,
+                              signed char *status, ptrdiff_t *changed, ptrdiff_t count)
+{
+    for (ptrdiff_t j = 0; j < rows; j++) {
+        if ((now[j] == 0) != (status[j] == 0))
+            changed[count++] = first + j;
+        status[j] = now[j];
+    }
+    return count;
+}
+
 static ptrdiff_t update_status(ptrdiff_t n, ptrdiff_t first, double t_fixed,
                                const double *restrict x, const double *restrict g,
                                const double *restrict l, const double *restrict u,
                                signed char *restrict status, ptrdiff_t *restrict changed)
 {
-    ptrdiff_t count = 0;
+    ptrdiff_t count = 0, whole = n / LANES * LANES;
     signed char now[LANES];
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        ptrdiff_t rows = n - i < LANES ? n - i : LANES;
-        int differs = 0;
-        for (ptrdiff_t j = 0; j < rows; j++) {
-            double gi = g[i + j];
-            int fixed = break_point(x[i + j], gi, l[i + j], u[i + j]) <= t_fixed;
-            now[j] = (signed char)(fixed ? (gi > 0 ? -1 : 1) : 0);
-            differs |= now[j] != status[i + j];
-        }
-        for (ptrdiff_t j = 0; differs && j < rows; j++) {
-            if ((now[j] == 0) != (status[i + j] == 0))
-                changed[count++] = first + i + j;
-            status[i + j] = now[j];
-        }
+    for (ptrdiff_t i = 0; i < whole; i += LANES) {
+        status_of_rows(LANES, t_fixed, x + i, g + i, l + i, u + i, now);
+        if (memcmp(now, status + i, LANES) != 0)
+            count = note_changes(LANES, first + i, now, status + i, changed, count);
     }
-    return count;
+    status_of_rows(n - whole, t_fixed, x + whole, g + whole, l + whole, u + whole, now);
+    return note_changes(n - whole, first + whole, now, status + whole, changed, count);
 }
 
 static ptrdiff_t break_points(ptrdiff_t n, ptrdiff_t first, double t_low, double t_high,

@@ -19,6 +19,7 @@ enum {
     BLOCK = 512,   /* rows handled at once: five vectors of a block stay in L1 */
     CHUNK = 8192,  /* rows of one partial result, the unit that threads share out */
     PACK = 64,     /* rows gathered at once for a correction of the Gram matrix */
+    FEW = 16,      /* rows that two_loop and bfgs_matrix hold in registers, at most */
     MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
 };
 
@@ -34,6 +35,15 @@ typedef struct {
     /* out = sum over c of coef[c] * column c */
     void (*panel_combine)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out);
+    /* v = H v for the inverse BFGS matrix H of `pairs` pairs, columns s_0 y_0 s_1 y_1 ..., oldest
+       first, from gamma I on; rho[i] = 1 / s_i'y_i; v (tiles, LANES) ends in zeros, tiles <= FEW /
+       LANES; `alpha` (pairs,) is work */
+    void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                     ptrdiff_t tiles, const double *rho, double gamma, double *v, double *alpha);
+    /* B (n, tiles * LANES) = the matrix of these pairs, from theta I on; 0 if rounding has made it
+       indefinite */
+    int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, double theta, double *B);
     /* column `col` = v, and back */
     void (*panel_store)(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles,
                         const double *v);
@@ -47,6 +57,17 @@ typedef struct {
     void (*lane_sum)(const double *acc, ptrdiff_t count, double *out);
     /* acc += lanes of a times b; acc is one group of LANES sums */
     void (*dot)(ptrdiff_t n, const double *a, const double *b, double *acc);
+
+    /* --- small matrices (kernels_dense.c); rows start on 64 bytes, widths and ld are multiples of
+       LANES --- */
+
+    /* A (n, width): its first n columns hold a symmetric matrix R'R, which becomes R with
+       reciprocals on the diagonal; the other columns X become R^-T X. 0 if the matrix is not
+       positive definite to working precision */
+    int (*eliminate)(double *A, ptrdiff_t n, ptrdiff_t width, ptrdiff_t ld);
+    /* C (n, n) += U'U for U (rows, n), the upper triangle */
+    void (*add_gram)(const double *U, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double *C,
+                     ptrdiff_t ldc);
 
     /* --- rows of vectors, with their bounds (kernels_rows.c); no reduction but min and max --- */
 
@@ -92,6 +113,14 @@ typedef struct {
                               const double *x, const double *g, const double *l,
                               const double *u, double *t, ptrdiff_t *row);
 } Kernels;
+
+/* Brings rows of a vector on their way into the second-level cache. A stream of W leaves the
+ * processor's own prefetcher little room for the vectors beside it. */
+static inline void lbfgsb_prefetch(const double *v, ptrdiff_t rows)
+{
+    for (ptrdiff_t i = 0; i < rows; i += LANES)
+        __builtin_prefetch(v + i, 0, 2);
+}
 
 /* The instance in use: the best that the processor has, or what LBFGSB_CPU names. */
 const Kernels *lbfgsb_kernels(void);

@@ -3,6 +3,7 @@
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
+from lbfgsb._core.few_variables cimport FewVariables
 from lbfgsb._core.kernels cimport Team
 from lbfgsb._core.line_search cimport LineSearch
 from lbfgsb._core.subspace cimport Subspace
@@ -41,6 +42,7 @@ ctypedef struct Options:
     double xtol_linesearch
     double eps_SY
     int threads
+    bint compact             # the compact form also for few variables
     bint check               # compare every factorisation with the matrix
 
 
@@ -50,6 +52,7 @@ ctypedef struct SolverState:
     Compact B
     Box box
     CauchyPoint cauchy
+    FewVariables few
     Subspace subspace
     LineSearch search
     char *block              # the one allocation; everything above points into it

@@ -21,15 +21,18 @@ from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_trial, box_trial_rows,
-                               box_update_status)
+from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_prefetch, box_trial,
+                               box_trial_rows, box_update_status)
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
                                    compact_newton_coefficients, compact_place, compact_reset,
-                                   compact_set_pairs, compact_take_candidate)
-from lbfgsb._core.kernels cimport (BLOCK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve,
+                                   compact_set_pairs, compact_take_candidate,
+                                   compact_take_candidate_alone)
+from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
+                                         few_take_all_pairs, few_take_pair)
+from lbfgsb._core.kernels cimport (BLOCK, FEW, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve,
                                    chunk_count, dot,
-                                   kernels_in_use, run_chunks, team_place)
+                                   kernels_in_use, prefetch, run_chunks, team_place)
 from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
                                        line_search_give_up, line_search_start,
                                        line_search_tell)
@@ -83,13 +86,14 @@ cdef void default_options(Options *options) noexcept nogil:
     options.ftol_linesearch, options.gtol_linesearch = 1e-3, 0.9
     options.xtol_linesearch = 0.1
     options.eps_SY = 2.2e-16
-    options.threads, options.check = 1, False
+    options.threads, options.compact, options.check = 1, False, False
 
 
 cdef void place(SolverState *s, char **cursor) noexcept nogil:
     team_place(&s.team, s.box.n, cursor)
     cauchy_place(&s.cauchy, s.B.m, cursor)
     subspace_place(&s.subspace, s.B.m, cursor)
+    few_place(&s.few, s.box.n, s.B.m, cursor)
     box_place(&s.box, cursor)
     s.g_best = <double *>carve(cursor, s.box.n, sizeof(double))
     compact_place(&s.B, cursor)
@@ -111,6 +115,7 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
     s.B.n = s.box.n = n
     s.B.m = m
     s.box.bounded = bounded
+    s.few.used = n <= FEW and not s.options.compact
     s.team.threads = <int>min(<Py_ssize_t>s.options.threads, chunk_count(n))
     s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
     s.team.scratch_size = (max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
@@ -333,12 +338,22 @@ cdef void test_limits(SolverState *s) noexcept nogil:
 # --- a new iterate ------------------------------------------------------------------------
 
 
+cdef void set_pairs(SolverState *s, Py_ssize_t k, const double *S, const double *Y) noexcept nogil:
+    """Hold the k pairs in the rows of S and Y (k, n), oldest first."""
+    compact_set_pairs(&s.B, k, S, Y)
+    if s.few.used:
+        few_take_all_pairs(&s.few, &s.B)
+
+
 ctypedef struct AcceptContext:
     SolverState *s
     double alpha
     const double *g
-    Py_ssize_t columns       # of W to multiply with
-    int vectors              # 1: the projected gradient alone; 3: and s, y; 5: and s, y over F
+    bint moves               # else only measures, with alpha = 0
+    const Py_ssize_t *columns    # of W to multiply with, their offsets in a tile
+    Py_ssize_t count         # how many
+    int first                # of the vectors they are multiplied with: the projected gradient, s, y,
+    int vectors              # s and y over the free variables; and how many
 
 
 cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
@@ -349,30 +364,41 @@ cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
     """
     cdef double least_curvature = -s.options.eps_SY * alpha * s.search.slope0
     cdef AcceptContext v
-    v.s, v.alpha, v.g = s, alpha, g
-    v.columns = 2 * s.B.k + 2
-    v.vectors = 5 if s.box.fixed > 0 else 3
-    run_accept(s, &v)
-    if not compact_take_candidate(&s.B, s.team.total + PRODUCTS, v.vectors, v.vectors == 5,
-                                  least_curvature):
-        s.skipped += 1
+    cdef double *products = s.team.total + PRODUCTS
+    cdef bint taken, was_full = s.B.k == s.B.m
+    v.s, v.alpha, v.g, v.moves = s, alpha, g, True
+    if s.few.used:
+        v.columns, v.count = s.B.columns + 2 * s.B.k, 2
+        v.first, v.vectors = 2, 1
+        run_accept(s, &v)
+        taken = compact_take_candidate_alone(&s.B, products[0], products[1], least_curvature)
+        if taken:
+            few_take_pair(&s.few, &s.B, products[0], was_full)
+    else:
+        v.columns, v.count = s.B.columns, 2 * s.B.k + 2
+        v.first, v.vectors = 0, 5 if s.box.fixed > 0 else 3
+        run_accept(s, &v)
+        taken = compact_take_candidate(&s.B, products, v.vectors, v.vectors == 5,
+                                       least_curvature)
+    s.skipped += not taken
 
 
 cdef void measure(SolverState *s) noexcept nogil:
     """Projected gradient, break points and p at x and g as they are."""
     cdef AcceptContext v
     cdef Py_ssize_t i
-    v.s, v.alpha, v.g = s, 0, s.box.g
-    v.columns, v.vectors = 2 * s.B.k, 1
+    v.s, v.alpha, v.g, v.moves = s, 0, s.box.g, False
+    v.columns, v.count = s.B.columns, 0 if s.few.used else 2 * s.B.k
+    v.first, v.vectors = 0, 1
     run_accept(s, &v)
-    for i in range(v.columns):
+    for i in range(v.count):
         s.B.p[i] = -s.team.total[PRODUCTS + i]
 
 
 cdef void run_accept(SolverState *s, AcceptContext *v) noexcept nogil:
     cdef double *total = s.team.total
-    run_chunks(&s.team, accept_chunk, v, s.box.n, v.columns + 8,
-               PRODUCTS - SUMS + v.columns * v.vectors, total)
+    run_chunks(&s.team, accept_chunk, v, s.box.n, v.count + 8,
+               PRODUCTS - SUMS + v.count * v.vectors, total)
     s.box.norm, s.box.t_min = total[MAX], total[MIN]
     s.box.g_free_squared = total[G_FREE_SQUARED]
     s.pinned = <Py_ssize_t>total[PINNED]
@@ -388,15 +414,19 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
     cdef double *g_free = scratch
     cdef double *s = scratch + BLOCK
     cdef double *y = scratch + 2 * BLOCK
-    cdef double *squares = acc + v.columns * v.vectors * LANES
+    cdef double *squares = acc + v.count * v.vectors * LANES
     cdef double *W
     cdef double norm
-    cdef Py_ssize_t block, i, j, size, tiles
+    cdef Py_ssize_t block, i, j, size, tiles, ahead
     memset(squares, 0, LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         tiles = (size + LANES - 1) // LANES
+        ahead = min(<Py_ssize_t>BLOCK, first + rows - i - size)
+        if ahead > 0:
+            box_prefetch(box, i + size, ahead)
+            prefetch(v.g + i + size, ahead)
         if box.bounded:
             norm = box.simd.accept_box(size, v.alpha, box.x + i, box.d + i, box.lower + i,
                                        box.upper + i, box.g + i, v.g + i, s, y, g_free,
@@ -404,22 +434,25 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
         else:
             norm = box.simd.accept_free(size, v.alpha, box.x + i, box.d + i, box.g + i,
                                         v.g + i, s, y)
-            memcpy(g_free, box.g + i, size * sizeof(double))
+            if v.first == 0:
+                memcpy(g_free, box.g + i, size * sizeof(double))
         partial[MAX] = max(partial[MAX], norm)
         if v.vectors == 5:
             box.simd.mask(size, box.status + i, s, scratch + 3 * BLOCK)
             box.simd.mask(size, box.status + i, y, scratch + 4 * BLOCK)
-        for j in range(v.vectors if tiles * LANES > size else 0):
+        for j in range(v.first + v.vectors if tiles * LANES > size else 0):
             memset(scratch + j * BLOCK + size, 0, (tiles * LANES - size) * sizeof(double))
         W = B.W + i // LANES * B.tile_length
-        if v.vectors > 1:
+        if v.moves:
             B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k], tiles, s)
             B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k + 1], tiles, y)
-        B.simd.panel_tdot(W, B.tile_length, B.columns, v.columns, tiles, scratch, v.vectors,
-                          block == 0, acc)
-        B.simd.dot(size, g_free, g_free, squares)
-    B.simd.lane_sum(squares, 1, partial + G_FREE_SQUARED)
-    B.simd.lane_sum(acc, v.columns * v.vectors, partial + PRODUCTS)
+        B.simd.panel_tdot(W, B.tile_length, v.columns, v.count, tiles,
+                          scratch + v.first * BLOCK, v.vectors, block == 0, acc)
+        if box.bounded:
+            B.simd.dot(size, g_free, g_free, squares)
+    if box.bounded:
+        B.simd.lane_sum(squares, 1, partial + G_FREE_SQUARED)
+    B.simd.lane_sum(acc, v.count * v.vectors, partial + PRODUCTS)
 
 
 # --- a new direction ----------------------------------------------------------------------
@@ -448,12 +481,18 @@ cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
     Returns False if rounding leaves no direction that goes down.
     """
     cdef double *e = s.subspace.e
+    s.subspace.whole = NULL
     if s.B.k == 0:    # B = theta I: the projected steepest descent direction
         s.cauchy.t, s.cauchy.t_fixed = 1 / s.B.theta, 0
+    elif s.box.bounded and not 0 < s.box.g_free_squared < INFINITY:
+        return False    # g is so small or large that the model's derivatives are not numbers
+    elif s.few.used:
+        s.subspace.whole = s.few.step
+        if not few_minimiser(&s.few, &s.B, &s.box, &s.cauchy, s.pinned, s.options.check,
+                             &s.factor_error):
+            return False
     elif not s.box.bounded:
         compact_newton_coefficients(&s.B, e)
-    elif not 0 < s.box.g_free_squared < INFINITY:
-        return False    # g is so small or large that the model's derivatives are not numbers
     else:
         if not (cauchy_before_break_points(&s.cauchy, &s.B, &s.box, e) or find_cauchy(s)):
             return False
@@ -476,6 +515,8 @@ cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
 
 cdef bint find_cauchy(SolverState *s) noexcept nogil:
     """Find x_cauchy; False if B can't be factored."""
+    if s.few.used:
+        return few_cauchy_point(&s.few, &s.B, &s.box, &s.cauchy)
     if not compact_factor(&s.B, s.options.check, &s.factor_error):
         return False
     cauchy_search(&s.cauchy, &s.B, &s.box)
@@ -541,14 +582,15 @@ cdef class BaseSolver:
                   *, Py_ssize_t maxcor, double ftol, double gtol, double ftarget,
                   Py_ssize_t maxiter, Py_ssize_t maxfun, Py_ssize_t maxls,
                   double max_steplength, double ftol_linesearch, double gtol_linesearch,
-                  double xtol_linesearch, double eps_SY, int threads, bint check):
+                  double xtol_linesearch, double eps_SY, int threads, bint check,
+                  bint compact=False):
         cdef Options *o = &self.s.options
         cdef size_t size = x0.shape[0] * sizeof(double)
         o.maxcor, o.ftol, o.gtol, o.ftarget = maxcor, ftol, gtol, ftarget
         o.maxiter, o.maxfun, o.maxls, o.max_steplength = maxiter, maxfun, maxls, max_steplength
         o.ftol_linesearch, o.gtol_linesearch = ftol_linesearch, gtol_linesearch
         o.xtol_linesearch, o.eps_SY = xtol_linesearch, eps_SY
-        o.threads, o.check = threads, check
+        o.threads, o.check, o.compact = threads, check, compact
         self.n = x0.shape[0]
         if not solver_create(&self.s, self.n, lower is not None):
             raise MemoryError(f'no memory for n = {self.n}, maxcor = {maxcor}')
@@ -661,7 +703,7 @@ cdef class BaseSolver:
             gtol=o.gtol, ftarget=o.ftarget, maxiter=o.maxiter, maxfun=o.maxfun, maxls=o.maxls,
             max_steplength=o.max_steplength, ftol_linesearch=o.ftol_linesearch,
             gtol_linesearch=o.gtol_linesearch, xtol_linesearch=o.xtol_linesearch,
-            eps_SY=o.eps_SY, threads=o.threads, check=o.check)
+            eps_SY=o.eps_SY, threads=o.threads, check=o.check, compact=o.compact)
         other._restore(snapshot)
         other.s.factor_error = self.s.factor_error
         old = self.s
@@ -677,10 +719,7 @@ cdef class BaseSolver:
         memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
         with nogil:
             box_free_all(&self.s.box)
-            if k > 0:
-                compact_set_pairs(&self.s.B, k, &S[0, 0], &Y[0, 0])
-            else:
-                compact_reset(&self.s.B)
+            set_pairs(&self.s, k, &S[0, 0] if k > 0 else NULL, &Y[0, 0] if k > 0 else NULL)
             measure(&self.s)
 
     # --- what is known now ----------------------------------------------------------------
@@ -798,14 +837,16 @@ cdef class BaseSolver:
             'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
             'lower': self.vector(s.box.lower) if s.box.bounded else None,
             'upper': self.vector(s.box.upper) if s.box.bounded else None,
-            'gram': self._square(s.B.gram), 'p': np.array([s.B.p[i] for i in range(2 * s.B.k)]),
             'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
                         s.box.g_free_squared, s.box.t_min),
             'counts': (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
             'phase': (s.phase, s.phase_at_end, s.reason),
         }
-        if s.box.fixed > 0:
+        if not s.few.used:
+            snapshot['gram'] = self._square(s.B.gram)
+            snapshot['p'] = np.array([s.B.p[i] for i in range(2 * s.B.k)])
+        if s.box.fixed > 0 and not s.few.used:
             snapshot['gram_free'] = self._square(s.B.gram_free)
             snapshot['status'] = np.asarray(<signed char[:self.n]>s.box.status).copy()
         if searching:
@@ -826,24 +867,26 @@ cdef class BaseSolver:
         cdef const double[::1] p
         cdef const signed char[::1] status
         drop = max(0, snapshot['S'].shape[0] - s.B.m)
-        S, Y, p = snapshot['S'][drop:], snapshot['Y'][drop:], snapshot['p'][2 * drop:]
+        S, Y = snapshot['S'][drop:], snapshot['Y'][drop:]
         k = S.shape[0]
         self._set_vector(s.box.x, snapshot['x'])
         self._set_vector(s.box.g, snapshot['g'])
         compact_reset(&s.B)
         if k > 0:
             with nogil:
-                compact_set_pairs(&s.B, k, &S[0, 0], &Y[0, 0])
+                set_pairs(s, k, &S[0, 0], &Y[0, 0])
+        if not s.few.used:
             self._set_square(s.B.gram, snapshot['gram'][2 * drop:, 2 * drop:])
-        for i in range(2 * k):
-            s.B.p[i] = p[i]
+            p = snapshot['p'][2 * drop:]
+            for i in range(2 * k):
+                s.B.p[i] = p[i]
         s.B.theta = snapshot['theta']
         (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm, s.box.g_free_squared,
          s.box.t_min) = snapshot['numbers']
         (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts,
          s.box.fixed) = snapshot['counts']
         s.phase, s.phase_at_end, s.reason = snapshot['phase']
-        if s.box.fixed > 0:
+        if s.box.fixed > 0 and not s.few.used:
             self._set_square(s.B.gram_free, snapshot['gram_free'][2 * drop:, 2 * drop:])
             status = snapshot['status']
             memcpy(s.box.status, &status[0], self.n)
@@ -868,7 +911,7 @@ cdef class BaseSolver:
         """Hold pairs (k, n); f and g at x0 are still wanted."""
         if S.shape[0] > 0:
             with nogil:
-                compact_set_pairs(&self.s.B, S.shape[0], &S[0, 0], &Y[0, 0])
+                set_pairs(&self.s, S.shape[0], &S[0, 0], &Y[0, 0])
 
     cdef object _square(self, const double *gram):
         cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld
@@ -896,7 +939,11 @@ cdef class BaseSolver:
 
     def _model(self):
         """Return the pieces of the last direction: x_cauchy's t and t_fixed, c, p, d, the
-        status of each variable, slope and largest step (for the tests)."""
+        status of each variable, slope and largest step (for the tests).
+
+        For few variables c, p, e and the Gram matrices have no meaning, and `whole` is the step
+        to the minimiser.
+        """
         cdef SolverState *s = &self.s
         size = 2 * s.B.k
         if s.box.bounded and s.B.k > 0 and not s.cauchy.known:
@@ -908,7 +955,7 @@ cdef class BaseSolver:
             'e': np.array([s.subspace.e[i] for i in range(size)]),
             'theta': s.B.theta, 'slope': s.subspace.slope, 'limit': s.subspace.limit,
             'gram': self._square(s.B.gram), 'gram_free': self._square(s.B.gram_free),
-            'fixed': s.box.fixed, 'passed': s.cauchy.passed,
+            'whole': self.vector(s.few.step) if s.few.used else None, 'fixed': s.box.fixed, 'passed': s.cauchy.passed,
             'status': (np.asarray(<signed char[:self.n]>s.box.status).copy()
                        if s.box.bounded else np.zeros(self.n, dtype=np.int8)),
         }

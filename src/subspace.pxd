@@ -7,15 +7,16 @@ from lbfgsb._core.compact cimport Compact
 
 ctypedef struct Subspace:
     double *e                # (2m,) the minimiser is x - g/theta + [S Y] e on the free variables
+    const double *whole      # (n,) or NULL; the minimiser is x + whole there
     double *h                # (2m,) work
-    double *P                # (m, m) lower factor of D + Y_Fᵀ Y_F / theta
-    double *V                # (m, m) rows of Q, then of Q L_P⁻ᵀ
-    double *C                # (m, m) lower factor of T + Q P⁻¹ Qᵀ
+    Py_ssize_t ld            # leading dimension of P, 2m rounded up to LANES
+    double *P                # (m, ld) upper factor of D + Y_Fᵀ Y_F / theta, then U = R_P⁻ᵀ Qᵀ
+    double *C                # (m, ld_m) upper factor of T + Q P⁻¹ Qᵀ = T + UᵀU
     double *a                # (m,) work
     double *b                # (m,) work
-    double *work             # (m, m) a matrix before it is factored, for the check
+    double *work             # (m, ld) a matrix before it is factored, for the check
     double slope             # gᵀd
-    double squared           # dᵀd
+    double squared           # dᵀd if there are no pairs
     double limit             # the largest feasible multiple of d
 
 

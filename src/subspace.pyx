@@ -20,13 +20,13 @@ remains of the sum is x_cauchy + d = x - g/theta + W (M c + K⁻¹ W_Fᵀ r / th
 With no variable fixed K⁻¹ is not needed either: the step is -H g.
 """
 from libc.math cimport INFINITY
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from lbfgsb._core.box cimport box_trial_rows
+from lbfgsb._core.box cimport box_prefetch, box_trial_rows
 from lbfgsb._core.compact cimport compact_multiply_M, ss, sy, yy
-from lbfgsb._core.dense cimport (cholesky, factor_error, solve_lower, solve_lower_rows,
-                                 solve_lower_transposed)
-from lbfgsb._core.kernels cimport BLOCK, LANES, MIN, SUMS, carve, run_chunks
+from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
+from lbfgsb._core.kernels cimport (BLOCK, LANES, MIN, SUMS, carve, padded, prefetch,
+                                   run_chunks)
 
 
 # Stands for a multiple of the subspace step: the whole of it, projected on the box.
@@ -37,12 +37,12 @@ cdef enum:
 cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil:
     sub.e = <double *>carve(cursor, 2 * m, sizeof(double))
     sub.h = <double *>carve(cursor, 2 * m, sizeof(double))
-    sub.P = <double *>carve(cursor, m * m, sizeof(double))
-    sub.V = <double *>carve(cursor, m * m, sizeof(double))
-    sub.C = <double *>carve(cursor, m * m, sizeof(double))
+    sub.ld = 2 * padded(m)
+    sub.P = <double *>carve(cursor, m * sub.ld, sizeof(double))
+    sub.C = <double *>carve(cursor, m * padded(m), sizeof(double))
     sub.a = <double *>carve(cursor, m, sizeof(double))
     sub.b = <double *>carve(cursor, m, sizeof(double))
-    sub.work = <double *>carve(cursor, m * m, sizeof(double))
+    sub.work = <double *>carve(cursor, m * sub.ld, sizeof(double))
 
 
 # --- the coefficients e -------------------------------------------------------------------
@@ -68,7 +68,7 @@ cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *ca
     # h = W_Fᵀ r = (1 - theta t) p + W_Fᵀ W_F M c
     for i in range(k):
         sum_s, sum_y = weight * B.p[2 * i], weight * B.p[2 * i + 1]
-        for j in range(2 * k):
+        for j in range(2 * k if cauchy.known else 0):
             sum_s += B.gram_free[2 * i * B.ld + j] * q[j]
             sum_y += B.gram_free[(2 * i + 1) * B.ld + j] * q[j]
         h[2 * i], h[2 * i + 1] = theta * sum_s, sum_y
@@ -94,60 +94,54 @@ cdef void model_gradient(const Compact *B, const CauchyPoint *cauchy, double *q)
 
 
 cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) noexcept nogil:
-    cdef Py_ssize_t i, j, h, k = B.k, m = B.m, ld = B.ld
-    cdef double a, theta = B.theta
+    """P = R_PᵀR_P with U = R_P⁻ᵀQᵀ beside it, and T + Q P⁻¹ Qᵀ = T + UᵀU."""
+    cdef Py_ssize_t i, j, k = B.k, first = padded(k), ld = B.ld
+    cdef double *row
     for i in range(k):
-        for j in range(i + 1):
-            sub.P[i * m + j] = yy(B.gram_free, ld, i, j) / theta
-        sub.P[i * m + i] += sy(B.gram, ld, i, i)
+        row = sub.P + i * sub.ld
+        memset(row, 0, 2 * first * sizeof(double))
+        for j in range(i, k):
+            row[j] = yy(B.gram_free, ld, i, j) / B.theta
+        row[i] += sy(B.gram, ld, i, i)
         for j in range(k):
-            sub.V[i * m + j] = -sy(B.gram_free, ld, i, j)
-        for j in range(i):
-            sub.V[i * m + j] += sy(B.gram, ld, i, j)
-    if check:
-        memcpy(sub.work, sub.P, m * m * sizeof(double))
-    if not cholesky(sub.P, k, m):
+            row[first + j] = -sy(B.gram_free, ld, j, i)
+        for j in range(i + 1, k):
+            row[first + j] += sy(B.gram, ld, j, i)
+    if not factor(B.simd, sub.P, k, 2 * first, sub.ld, sub.work if check else NULL, error):
         return False
-    if check:
-        error[0] = max(error[0], factor_error(sub.P, sub.work, k, m))
-    solve_lower_rows(sub.P, k, m, sub.V, k, m)
     for i in range(k):
-        for j in range(i + 1):
-            a = theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
-            for h in range(k):
-                a += sub.V[i * m + h] * sub.V[j * m + h]
-            sub.C[i * m + j] = a
-    if check:
-        memcpy(sub.work, sub.C, m * m * sizeof(double))
-    if not cholesky(sub.C, k, m):
-        return False
-    if check:
-        error[0] = max(error[0], factor_error(sub.C, sub.work, k, m))
-    return True
+        row = sub.C + i * B.ld_m
+        memset(row, 0, first * sizeof(double))
+        for j in range(i, k):
+            row[j] = B.theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
+    B.simd.add_gram(sub.P + first, k, k, sub.ld, sub.C, B.ld_m)
+    return factor(B.simd, sub.C, k, first, B.ld_m, sub.work if check else NULL, error)
 
 
 cdef void solve_K(Subspace *sub, const Compact *B, double *v) noexcept nogil:
     """v = K⁻¹ v: b = C⁻¹ (v_s + Q P⁻¹ v_y), a = P⁻¹ (Qᵀ b - v_y), v = (a, b).
 
-    In terms of V = Q L_P⁻ᵀ and u = L_P⁻¹ v_y: b = C⁻¹ (v_s + V u), a = L_P⁻ᵀ (Vᵀ b - u).
+    In terms of U and u = R_P⁻ᵀ v_y: b = C⁻¹ (v_s + Uᵀu), a = R_P⁻¹ (U b - u).
     """
-    cdef Py_ssize_t i, j, k = B.k, m = B.m
+    cdef Py_ssize_t i, j, k = B.k
     cdef double *a = sub.a
     cdef double *b = sub.b
+    cdef const double *U
     for i in range(k):
         a[i], b[i] = v[2 * i + 1], v[2 * i]
-    solve_lower(sub.P, k, m, a)
+    solve_upper_transposed(sub.P, k, sub.ld, a)
     for i in range(k):
+        U = sub.P + i * sub.ld + padded(k)
         for j in range(k):
-            b[i] += sub.V[i * m + j] * a[j]
-    solve_lower(sub.C, k, m, b)
-    solve_lower_transposed(sub.C, k, m, b)
+            b[j] += U[j] * a[i]
+    solve_upper_transposed(sub.C, k, B.ld_m, b)
+    solve_upper(sub.C, k, B.ld_m, b)
     for i in range(k):
+        U = sub.P + i * sub.ld + padded(k)
         a[i] = -a[i]
-    for i in range(k):
         for j in range(k):
-            a[j] += sub.V[i * m + j] * b[i]
-    solve_lower_transposed(sub.P, k, m, a)
+            a[i] += U[j] * b[j]
+    solve_upper(sub.P, k, sub.ld, a)
     for i in range(k):
         v[2 * i], v[2 * i + 1] = b[i], a[i]
 
@@ -161,14 +155,17 @@ ctypedef struct StepContext:
     const Box *box
     double t                 # of x_cauchy
     double t_fixed
+    double inv_theta         # 0 with the whole step, which has that part in it
     double alpha             # multiple of d in the subspace
     double *out              # where x + d goes, or NULL
 
 
 cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssize_t size,
                                  double *we) noexcept nogil:
-    """we = rows of [S Y] e."""
+    """Rows of what is added to x - inv_theta g: [S Y] e in `we`, or the whole step."""
     cdef const Compact *B = v.B
+    if v.sub.whole != NULL:
+        return v.sub.whole + start
     B.simd.panel_combine(B.W + start // LANES * B.tile_length, B.tile_length, B.columns,
                          v.sub.e, 2 * B.k, (size + LANES - 1) // LANES, we)
     return we
@@ -176,34 +173,40 @@ cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssiz
 
 cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                      double *scratch) noexcept nogil:
-    """d, and as partial results its limit, gᵀd and dᵀd."""
+    """d, and as partial results its limit, gᵀd and, without pairs, dᵀd."""
     cdef StepContext *v = <StepContext *>context
     cdef const Box *box = v.box
-    cdef double inv_theta = 1 / v.B.theta, limit
-    cdef Py_ssize_t block, i, size
+    cdef double limit
+    cdef Py_ssize_t block, i, size, ahead
     cdef double *sums = scratch
     cdef const double *we
     memset(sums, 0, 2 * LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
+        ahead = min(<Py_ssize_t>BLOCK, first + rows - i - size)
+        if ahead > 0:
+            box_prefetch(box, i + size, ahead)
+            if v.out != NULL:
+                prefetch(v.out + i + size, ahead)
         we = combine_block(v, i, size, scratch + 2 * LANES)
         limit = INFINITY
         if not box.bounded:
-            box.simd.step_free(size, inv_theta, box.g + i, we, box.d + i)
+            box.simd.step_free(size, v.inv_theta, box.g + i, we, box.d + i)
         elif v.alpha == PROJECT:
-            limit = box.simd.step_box(size, inv_theta, v.t_fixed, box.x + i, box.g + i,
+            limit = box.simd.step_box(size, v.inv_theta, v.t_fixed, box.x + i, box.g + i,
                                       box.lower + i, box.upper + i, we, box.d + i)
         else:
-            limit = box.simd.step_truncated(size, inv_theta, v.t_fixed, v.t, v.alpha,
+            limit = box.simd.step_truncated(size, v.inv_theta, v.t_fixed, v.t, v.alpha,
                                             box.x + i, box.g + i, box.lower + i,
                                             box.upper + i, we, box.d + i)
         partial[MIN] = min(partial[MIN], limit)
         if v.out != NULL:
             box_trial_rows(box, 1, i, size, v.out + i)
         box.simd.dot(size, box.g + i, box.d + i, sums)
-        box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
-    box.simd.lane_sum(sums, 2, partial + SUMS)
+        if v.B.k == 0:
+            box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
+    box.simd.lane_sum(sums, 2 if v.B.k == 0 else 1, partial + SUMS)
 
 
 cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
@@ -216,25 +219,34 @@ cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         partial[MIN] = min(partial[MIN], box.simd.subspace_limit(
-            size, 1 / v.B.theta, v.t_fixed, v.t, box.x + i, box.g + i, box.lower + i,
+            size, v.inv_theta, v.t_fixed, v.t, box.x + i, box.g + i, box.lower + i,
             box.upper + i, combine_block(v, i, size, scratch)))
+
+
+cdef StepContext context_of(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
+                            double *out) noexcept nogil:
+    cdef StepContext v
+    v.sub, v.B, v.box, v.out = sub, B, box, out
+    v.t, v.t_fixed = cauchy.t, cauchy.t_fixed
+    v.inv_theta = 0 if sub.whole != NULL else 1 / B.theta
+    v.alpha = PROJECT
+    return v
 
 
 cdef void take_step(Subspace *sub, StepContext *v) noexcept nogil:
     cdef double *total = v.box.team.total
-    run_chunks(v.box.team, step_chunk, v, v.box.n, 2 * v.B.k + 6, 2, total)
+    run_chunks(v.box.team, step_chunk, v, v.box.n, 2 * v.B.k + 6, 2, total, backward=True)
     sub.limit, sub.slope, sub.squared = total[MIN], total[SUMS], total[SUMS + 1]
 
 
 cdef void subspace_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,
                         double *out) noexcept nogil:
-    """Set d, the step from x to the subspace minimiser projected on the box, from e and t_fixed.
+    """Set d, the step from x to the subspace minimiser projected on the box, from t_fixed and e or
+    `whole`.
 
     Unless it is NULL, `out` (n,) becomes x + d.
     """
-    cdef StepContext v
-    v.sub, v.B, v.box, v.out = sub, B, box, out
-    v.t, v.t_fixed, v.alpha = cauchy.t, cauchy.t_fixed, PROJECT
+    cdef StepContext v = context_of(sub, B, box, cauchy, out)
     take_step(sub, &v)
 
 
@@ -245,9 +257,7 @@ cdef void subspace_truncated_step(Subspace *sub, Compact *B, Box *box, const Cau
     It is replaced by the longest feasible part of the way from x_cauchy to the minimiser, as in
     the algorithm of 1995.
     """
-    cdef StepContext v
-    v.sub, v.B, v.box, v.out = sub, B, box, out
-    v.t, v.t_fixed = cauchy.t, cauchy.t_fixed
+    cdef StepContext v = context_of(sub, B, box, cauchy, out)
     run_chunks(box.team, limit_chunk, &v, box.n, 2 * B.k + 6, 0, box.team.total)
     v.alpha = box.team.total[MIN]
     take_step(sub, &v)

@@ -7,6 +7,7 @@ by a walk over sorted break points, the subspace minimiser by solving with a sub
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from lbfgsb._core.solver import BaseSolver
 
@@ -25,14 +26,18 @@ OPTIONS = {
     "eps_SY": 2.2e-16,
     "threads": 1,
     "check": True,
+    "compact": True,
 }
+
+# B in the compact form, and as the matrix that serves for few variables.
+both_forms = pytest.mark.parametrize("compact", [True, False], ids=["compact", "dense"])
 
 # The phases of the state machine (solver.pxd).
 START, TRIAL, ITERATE, DONE = range(4)
 
 
 def core_solver(x0, lower=None, upper=None, **options):
-    """The core's state machine at x0, with tests and limits out of the way."""
+    """The core's state machine at x0, with tests and limits out of the way, B in compact form."""
     return BaseSolver(np.array(x0, dtype=float), lower, upper, **(OPTIONS | options))
 
 

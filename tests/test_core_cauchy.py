@@ -8,6 +8,7 @@ from naive import (
     DONE,
     TRIAL,
     bfgs_matrix,
+    both_forms,
     break_point,
     cauchy_point,
     core_solver,
@@ -51,20 +52,22 @@ def loss(state, B, t):
 # The point -----------------------------------------------------------------------------------
 
 
+@both_forms
 @many
 @given(states())
-def test_the_cauchy_point_is_that_of_the_dense_walk(state):
-    _, model = advanced(state)
+def test_the_cauchy_point_is_that_of_the_dense_walk(compact, state):
+    _, model = advanced(state, compact=compact)
     B = bfgs_matrix(state.S, state.Y, model["theta"])
     expected, _t, t_fixed = cauchy_point(state.x, state.g, state.lower, state.upper, B)
     tolerance = 1e-14 * loss(state, B, t_fixed) * abs(expected - state.x).max() + 2 * EPS
     np.testing.assert_allclose(x_cauchy_of(state, model), expected, rtol=0, atol=tolerance)
 
 
+@both_forms
 @many
 @given(states(decades=8.0))
-def test_no_point_before_it_on_the_path_is_lower_and_the_next_ones_are_higher(state):
-    _, model = advanced(state)
+def test_no_point_before_it_on_the_path_is_lower_and_the_next_ones_are_higher(compact, state):
+    _, model = advanced(state, compact=compact)
     B = bfgs_matrix(state.S, state.Y, model["theta"])
     cost = loss(state, B, model["t_fixed"])
     assume(cost < 1e10)
@@ -87,10 +90,11 @@ def test_no_point_before_it_on_the_path_is_lower_and_the_next_ones_are_higher(st
     assert (after >= values[-1] - tolerance).all()
 
 
+@both_forms
 @many
 @given(states())
-def test_the_cauchy_point_is_feasible(state):
-    _, model = advanced(state)
+def test_the_cauchy_point_is_feasible(compact, state):
+    _, model = advanced(state, compact=compact)
     x = x_cauchy_of(state, model)
     rounding = 2 * EPS * abs(state.x)
     assert (state.lower - rounding <= x).all()
@@ -100,10 +104,11 @@ def test_the_cauchy_point_is_feasible(state):
 # What it leaves for the subspace minimisation ------------------------------------------------
 
 
+@both_forms
 @many
 @given(states())
-def test_the_fixed_variables_are_those_with_a_break_point_passed(state):
-    _, model = advanced(state)
+def test_the_fixed_variables_are_those_with_a_break_point_passed(compact, state):
+    _, model = advanced(state, compact=compact)
     t = break_point(state.x, state.g, state.lower, state.upper)
     fixed = t <= model["t_fixed"]
     np.testing.assert_array_equal(model["status"] != 0, fixed)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lbfgsb._core.dense import cholesky_factor, triangular_solve
+from lbfgsb._core.dense import cholesky_factor, gram, triangular_solve
 
 EPS = np.finfo(float).eps
 
@@ -25,23 +25,23 @@ many = settings(max_examples=200, deadline=None, derandomize=True)
 @given(seeds, sizes, st.floats(0, 8), st.floats(-150, 150))
 def test_the_factor_is_that_of_numpy(seed, n, decades, exponent):
     A = spread(np.random.default_rng(seed), n, decades) * 10.0**exponent
-    L = cholesky_factor(A)
-    assert L is not None
-    assert (np.triu(L, 1) == 0).all()
-    assert (np.diag(L) > 0).all()
+    R = cholesky_factor(A)
+    assert R is not None
+    assert (np.tril(R, -1) == 0).all()
+    assert (np.diag(R) > 0).all()
     units = np.sqrt(np.outer(np.diag(A), np.diag(A)))
-    assert (abs(A - L @ L.T) <= 2 * (n + 1) * EPS * units).all()
-    expected = np.linalg.cholesky(A)
+    assert (abs(A - R.T @ R) <= 2 * (n + 1) * EPS * units).all()
+    expected = np.linalg.cholesky(A).T
     tolerance = 20 * n * EPS * 10.0**decades
-    np.testing.assert_allclose(L, expected, atol=tolerance * abs(expected).max(), rtol=0)
+    np.testing.assert_allclose(R, expected, atol=tolerance * abs(expected).max(), rtol=0)
 
 
 @many
 @given(seeds, sizes)
-def test_the_upper_triangle_is_not_read(seed, n):
+def test_the_lower_triangle_is_not_read(seed, n):
     A = spread(np.random.default_rng(seed), n, 3)
     spoilt = A.copy()
-    spoilt[np.triu_indices(n, 1)] = np.nan
+    spoilt[np.tril_indices(n, -1)] = 0.0
     np.testing.assert_array_equal(cholesky_factor(spoilt), cholesky_factor(A))
 
 
@@ -49,9 +49,9 @@ def test_the_upper_triangle_is_not_read(seed, n):
 @given(seeds, sizes, st.booleans())
 def test_a_triangular_system_is_solved_as_by_numpy(seed, n, transposed):
     rng = np.random.default_rng(seed)
-    L, b = np.linalg.cholesky(spread(rng, n, 4)), rng.normal(size=n)
-    x = triangular_solve(L, b, transposed)
-    T = L.T if transposed else L
+    R, b = np.linalg.cholesky(spread(rng, n, 4)).T, rng.normal(size=n)
+    x = triangular_solve(R, b, transposed)
+    T = R.T if transposed else R
     assert (abs(T @ x - b) <= (n + 1) * EPS * (abs(T) @ abs(x))).all()
     expected = np.linalg.solve(T, b)
     tolerance = 10 * n * EPS * np.linalg.cond(T)
@@ -63,9 +63,29 @@ def test_a_triangular_system_is_solved_as_by_numpy(seed, n, transposed):
 def test_both_solves_undo_a_product_with_the_matrix(seed, n):
     rng = np.random.default_rng(seed)
     A, x = spread(rng, n, 3), rng.normal(size=n)
-    L = cholesky_factor(A)
-    again = triangular_solve(L, triangular_solve(L, A @ x), transposed=True)
+    R = cholesky_factor(A)
+    again = triangular_solve(R, triangular_solve(R, A @ x, transposed=True))
     np.testing.assert_allclose(again, x, atol=1e-9)
+
+
+@many
+@given(seeds, sizes, st.integers(1, 24))
+def test_columns_beside_the_matrix_are_solved_along(seed, n, extra):
+    rng = np.random.default_rng(seed)
+    A, X = spread(rng, n, 3), rng.normal(size=(n, extra))
+    R, solved = cholesky_factor(A, X)
+    expected = np.linalg.solve(np.linalg.cholesky(A), X)
+    np.testing.assert_allclose(solved, expected, atol=1e-10 * abs(expected).max(), rtol=0)
+    np.testing.assert_array_equal(R, cholesky_factor(A))
+
+
+@many
+@given(seeds, sizes, sizes)
+def test_a_product_with_the_transpose_is_added(seed, n, rows):
+    rng = np.random.default_rng(seed)
+    C, U = rng.normal(size=(n, n)), rng.normal(size=(rows, n))
+    scale = abs(C) + abs(U).T @ abs(U)
+    assert (abs(gram(C, U) - np.triu(C + U.T @ U)) <= (rows + 1) * EPS * scale).all()
 
 
 @many

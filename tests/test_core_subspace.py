@@ -13,6 +13,7 @@ from naive import (
     ITERATE,
     TRIAL,
     bfgs_matrix,
+    both_forms,
     core_solver,
     direction,
     drive,
@@ -42,6 +43,8 @@ def advanced(state, **options):
 
 def minimiser_of(state, model):
     """The subspace minimiser as the core means it, before it is projected."""
+    if model["whole"] is not None:
+        return np.where(model["status"] == 0, state.x + model["whole"], x_cauchy_of(state, model))
     W = np.stack([state.S, state.Y], axis=1).reshape(-1, state.n)
     free = state.x - state.g / model["theta"] + model["e"] @ W
     return np.where(model["status"] == 0, free, x_cauchy_of(state, model))
@@ -55,20 +58,22 @@ def room_for_error(state, model, B, x_hat):
 # The minimiser -------------------------------------------------------------------------------
 
 
+@both_forms
 @many
 @given(states())
-def test_the_minimiser_is_the_dense_one_on_the_free_variables(state):
-    _, model, B = advanced(state)
+def test_the_minimiser_is_the_dense_one_on_the_free_variables(compact, state):
+    _, model, B = advanced(state, compact=compact)
     x_cauchy, free = x_cauchy_of(state, model), model["status"] == 0
     expected = subspace_minimiser(state.x, state.g, B, x_cauchy, free)
     tolerance = room_for_error(state, model, B, expected)
     np.testing.assert_allclose(minimiser_of(state, model), expected, rtol=0, atol=tolerance)
 
 
+@both_forms
 @many
 @given(states(decades=6.0))
-def test_the_gradient_of_the_model_vanishes_on_the_free_variables(state):
-    _, model, B = advanced(state)
+def test_the_gradient_of_the_model_vanishes_on_the_free_variables(compact, state):
+    _, model, B = advanced(state, compact=compact)
     z = minimiser_of(state, model) - state.x
     residual = (state.g + B @ z)[model["status"] == 0]
     cost = np.linalg.cond(B)
@@ -77,10 +82,11 @@ def test_the_gradient_of_the_model_vanishes_on_the_free_variables(state):
     assert (abs(residual) <= 1e-13 * cost * scale).all()
 
 
+@both_forms
 @many
 @given(states())
-def test_the_step_is_the_dense_one(state):
-    _, model, B = advanced(state)
+def test_the_step_is_the_dense_one(compact, state):
+    _, model, B = advanced(state, compact=compact)
     x_cauchy, free = x_cauchy_of(state, model), model["status"] == 0
     x_hat = subspace_minimiser(state.x, state.g, B, x_cauchy, free)
     expected, _ = direction(state.x, state.g, state.lower, state.upper, x_cauchy, x_hat)
@@ -88,10 +94,11 @@ def test_the_step_is_the_dense_one(state):
     np.testing.assert_allclose(model["d"], expected, rtol=0, atol=tolerance)
 
 
+@both_forms
 @many
 @given(states(decades=8.0))
-def test_the_step_goes_down_and_stays_in_the_box(state):
-    solver, model, _ = advanced(state)
+def test_the_step_goes_down_and_stays_in_the_box(compact, state):
+    solver, model, _ = advanced(state, compact=compact)
     d = model["d"]
     assert model["slope"] < 0
     scale = abs(state.g) @ abs(d)
@@ -104,10 +111,11 @@ def test_the_step_goes_down_and_stays_in_the_box(state):
     np.testing.assert_array_equal(d[at_bound], (bound - state.x)[at_bound])
 
 
+@both_forms
 @many
 @given(states(decades=8.0))
-def test_the_factorisations_on_the_way_are_right(state):
-    solver, *_ = advanced(state)
+def test_the_factorisations_on_the_way_are_right(compact, state):
+    solver, *_ = advanced(state, compact=compact)
     assert solver._details["factor_error"] <= 4 * (len(state.S) + 1) * EPS
 
 

@@ -1,0 +1,33 @@
+"""The model of f for few variables (floor 3)."""
+
+from lbfgsb._core.box cimport Box
+from lbfgsb._core.cauchy cimport CauchyPoint
+from lbfgsb._core.compact cimport Compact
+
+
+ctypedef struct FewVariables:
+    bint used                # n <= FEW; else the buffers are not there
+    double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
+    double *alpha            # (m,) work of the two-loop recursion
+    double *step             # (FEW,) from x to the minimiser of the model; zeros beyond n
+    double *t                # (n,) break points
+    double *d                # (n,) direction of the path, zero for variables at their bounds
+    double *z                # (n,) x_cauchy - x, on the way to x_cauchy
+    double *product          # (n,) B times something
+    Py_ssize_t ld            # leading dimension of B, n rounded up to whole tiles
+    double *B                # (n, ld)
+    Py_ssize_t ld_R          # leading dimension of R
+    double *R                # (n, ld_R) upper factor of B over the free variables, and R⁻ᵀ times
+    #                          the right hand side
+    double *work             # (n, ld_R) B over the free variables, for the check
+    Py_ssize_t *free         # (n,) the free variables
+
+
+cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor) noexcept nogil
+cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
+                        bint was_full) noexcept nogil
+cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil
+cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
+                           CauchyPoint *cauchy) noexcept nogil
+cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
+                        Py_ssize_t pinned, bint check, double *error) noexcept nogil

@@ -1,0 +1,228 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The model of f for at most FEW variables: B as an n x n matrix, and H by the two-loop recursion.
+
+The same model, Cauchy point and subspace minimiser as in compact.pyx, cauchy.pyx and subspace.pyx,
+from the same pairs. There the work is O(m³) and O(m² + n); for few variables an n x n matrix costs
+less than 2m x 2m ones, and no inner products of pairs have to be kept:
+
+    H v                     J. Nocedal, Mathematics of Computation 35 (1980), 773-782
+    B                       the BFGS updates of theta I with the pairs, oldest first, O(m n²)
+    x_cauchy                algorithm CP of Byrd, Lu, Nocedal and Zhu (1995), with the derivatives
+                            of the model computed anew on each piece of the path
+    the minimiser over F    B_FF (x - x₀)_F = -g_F - B_FA z_A, F free and A at bounds at x_cauchy,
+                            x₀ the iterate and z = x_cauchy - x₀
+
+The last equation has no x_cauchy in its free part: the minimiser over F depends on A alone.
+"""
+from libc.math cimport INFINITY
+from libc.string cimport memcpy, memmove, memset
+
+from lbfgsb._core.box cimport box_free_all, break_point
+from lbfgsb._core.compact cimport sy
+from lbfgsb._core.dense cimport factor, solve_upper
+from lbfgsb._core.kernels cimport FEW, LANES, carve, padded
+
+cdef extern from "float.h" nogil:
+    const double DBL_EPSILON
+
+
+cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor) noexcept nogil:
+    """Take the buffers from the block at `cursor`."""
+    if not few.used:
+        few.step = NULL
+        return
+    few.ld, few.ld_R = padded(n), padded(n) + LANES
+    few.rho = <double *>carve(cursor, m + 1, sizeof(double))
+    few.alpha = <double *>carve(cursor, m, sizeof(double))
+    few.step = <double *>carve(cursor, FEW, sizeof(double))
+    few.t = <double *>carve(cursor, n, sizeof(double))
+    few.d = <double *>carve(cursor, n, sizeof(double))
+    few.z = <double *>carve(cursor, n, sizeof(double))
+    few.product = <double *>carve(cursor, n, sizeof(double))
+    few.B = <double *>carve(cursor, n * few.ld, sizeof(double))
+    few.R = <double *>carve(cursor, n * few.ld_R, sizeof(double))
+    few.work = <double *>carve(cursor, n * few.ld_R, sizeof(double))
+    few.free = <Py_ssize_t *>carve(cursor, n, sizeof(Py_ssize_t))
+
+
+# --- the pairs ----------------------------------------------------------------------------
+
+
+cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
+                        bint was_full) noexcept nogil:
+    """B's newest pair is a new one with this sᵀy; the oldest has left if B was full."""
+    if was_full:
+        memmove(few.rho, few.rho + 1, (B.k - 1) * sizeof(double))
+    few.rho[B.k - 1] = 1 / s_y
+
+
+cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil:
+    """All of B's pairs are new, and their inner products are at hand."""
+    cdef Py_ssize_t i
+    for i in range(B.k):
+        few.rho[i] = 1 / sy(B.gram, B.ld, i, i)
+
+
+cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
+    """v (FEW,) = H v; v ends in zeros."""
+    B.simd.two_loop(B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho, 1 / B.theta, v,
+                    few.alpha)
+
+
+cdef double inner(const double *u, const double *v, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(n):
+        total += u[i] * v[i]
+    return total
+
+
+cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
+                     double *out) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = inner(few.B + i * few.ld, v, n)
+
+
+cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
+    """The matrix B from the pairs; False if rounding has made it indefinite."""
+    return B.simd.bfgs_matrix(B.W, B.tile_length, B.columns, B.k, B.n, B.tiles, few.rho, B.theta,
+                              few.B)
+
+
+# --- the generalised Cauchy point ---------------------------------------------------------
+
+
+cdef void collect_break_points(FewVariables *few, const Box *box) noexcept nogil:
+    """t, and d = -g for the variables that can move."""
+    cdef Py_ssize_t i
+    for i in range(box.n):
+        few.t[i] = break_point(box.x[i], box.g[i], box.lower[i], box.upper[i])
+        few.d[i] = -box.g[i] if few.t[i] > 0 else 0
+
+
+cdef double distance_to_bound(const Box *box, Py_ssize_t i) noexcept nogil:
+    """From x to the bound that variable i meets along -g."""
+    return (box.lower[i] if box.g[i] > 0 else box.upper[i]) - box.x[i]
+
+
+cdef void find_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
+                            CauchyPoint *cauchy) noexcept nogil:
+    """Set `cauchy` to the first local minimiser of the model along P(x - t g); B is formed."""
+    cdef Py_ssize_t i, n = box.n
+    cdef double slope, curvature, dt, t_next
+    cdef double least_curvature = DBL_EPSILON * B.theta * box.g_free_squared
+    collect_break_points(few, box)
+    memset(few.z, 0, n * sizeof(double))
+    cauchy.known, cauchy.t, cauchy.t_fixed, cauchy.passed = True, 0, 0, 0
+    while True:
+        multiply_B(few, few.d, n, few.product)
+        slope = inner(box.g, few.d, n) + inner(few.z, few.product, n)
+        curvature = max(inner(few.d, few.product, n), least_curvature)
+        dt = -slope / curvature
+        t_next = INFINITY
+        for i in range(n):
+            if few.t[i] > cauchy.t_fixed:
+                t_next = min(t_next, few.t[i])
+        if t_next == INFINITY or t_next > cauchy.t + dt:
+            cauchy.t += max(dt, 0.0)
+            return
+        for i in range(n):
+            few.z[i] += (t_next - cauchy.t) * few.d[i]
+            if few.t[i] == t_next:
+                few.z[i], few.d[i] = distance_to_bound(box, i), 0
+                cauchy.passed += 1
+        cauchy.t = cauchy.t_fixed = t_next
+
+
+cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
+                           CauchyPoint *cauchy) noexcept nogil:
+    """The same, of a B that is still to be formed; False if it can't be."""
+    if not form_B(few, B):
+        return False
+    find_cauchy_point(few, B, box, cauchy)
+    return True
+
+
+# --- the minimiser ------------------------------------------------------------------------
+
+
+cdef Py_ssize_t fix_variables(FewVariables *few, Box *box,
+                              const CauchyPoint *cauchy) noexcept nogil:
+    """List the variables that are free at x_cauchy; z for the others, 0 for them.
+
+    Returns their number.
+    """
+    cdef Py_ssize_t i, count = 0
+    for i in range(box.n):
+        if break_point(box.x[i], box.g[i], box.lower[i], box.upper[i]) <= cauchy.t_fixed:
+            few.z[i] = distance_to_bound(box, i)
+            box.status[i] = -1 if box.g[i] > 0 else 1
+        else:
+            few.z[i], box.status[i] = 0, 0
+            few.free[count] = i
+            count += 1
+    box.fixed = box.n - count
+    return count
+
+
+cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
+                        const CauchyPoint *cauchy, bint check, double *error) noexcept nogil:
+    """Set `step` for the free variables; B is formed."""
+    cdef Py_ssize_t i, j, n = box.n, count = fix_variables(few, box, cauchy)
+    cdef Py_ssize_t last = padded(count)    # the right hand side is factored along
+    cdef double *row
+    multiply_B(few, few.z, n, few.product)
+    for i in range(count):
+        row = few.R + i * few.ld_R
+        memset(row, 0, few.ld_R * sizeof(double))
+        for j in range(i, count):
+            row[j] = few.B[few.free[i] * few.ld + few.free[j]]
+        row[last] = -box.g[few.free[i]] - few.product[few.free[i]]
+    if not factor(B.simd, few.R, count, last + LANES, few.ld_R, few.work if check else NULL,
+                  error):
+        return False
+    for i in range(count):
+        few.product[i] = few.R[i * few.ld_R + last]
+    solve_upper(few.R, count, few.ld_R, few.product)
+    memset(few.step, 0, FEW * sizeof(double))
+    for i in range(count):
+        few.step[few.free[i]] = few.product[i]
+    return True
+
+
+cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
+                        Py_ssize_t pinned, bint check, double *error) noexcept nogil:
+    """Set `step` to the way from x to the minimiser over the variables free at x_cauchy.
+
+    x_cauchy itself is found where a break point may lie before it, see cauchy.pyx. `pinned`
+    variables can't move from x. Returns False if B is not positive definite to working precision.
+    """
+    cdef Py_ssize_t i, n = box.n
+    cdef double bound
+    cauchy.known, cauchy.t, cauchy.t_fixed, cauchy.passed = False, 0, 0, 0
+    memset(few.step, 0, FEW * sizeof(double))
+    if not box.bounded:
+        for i in range(n):
+            few.step[i] = -box.g[i]
+        apply_H(few, B, few.step)
+        return True
+    collect_break_points(few, box)
+    memcpy(few.step, few.d, n * sizeof(double))
+    apply_H(few, B, few.step)
+    # ĝᵀHĝ / ĝᵀĝ, no less than the t of x_cauchy on the first piece
+    bound = inner(few.d, few.step, n) / box.g_free_squared
+    if 0 < bound < box.t_min:
+        if pinned == 0:
+            box_free_all(box)
+            return True
+        if not form_B(few, B):
+            return False
+    else:
+        if not few_cauchy_point(few, B, box, cauchy):
+            return False
+        if pinned + cauchy.passed == 0:
+            box_free_all(box)
+            return True
+    return minimise_free(few, B, box, cauchy, check, error)
