@@ -92,7 +92,7 @@ class History(Recorder):
     Notes
     -----
     There is a row for each iterate of a run, however it ends: ``len(history) == res.nit``. The
-    core writes it without a call of Python; at n = 10 that adds 0.1 µs to an iteration.
+    core writes it without a call of Python; at n = 10 that adds 0.2 µs to an iteration.
 
     A history belongs to one run and what it is resumed by. Given to a run that starts from a
     checkpoint, it goes on if it has the checkpoint's iterate; rows beyond that one are dropped,
