@@ -54,4 +54,6 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "getting_started": [], "embedding": [], "how_it_works": []}
+html_sidebars = {
+    page: [] for page in ("index", "getting_started", "embedding", "watching", "how_it_works")
+}

@@ -42,6 +42,7 @@ def _find_core() -> None:
 
 _find_core()
 
+from lbfgsb import callbacks  # noqa: E402
 from lbfgsb._bounds import get_grad_projection_inf_norm  # noqa: E402
 from lbfgsb._include import get_include  # noqa: E402
 from lbfgsb._minimize import minimize_lbfgsb  # noqa: E402
@@ -65,6 +66,7 @@ from lbfgsb.benchmarks import (  # noqa: E402
     styblinski_tang,
     styblinski_tang_grad,
 )
+from lbfgsb.plotting import plot_bounds, plot_convergence  # noqa: E402
 
 __version__ = "2.0.0.dev0"
 
@@ -85,12 +87,15 @@ __all__ = [
     "ackley_grad",
     "beale",
     "beale_grad",
+    "callbacks",
     "extract_hess_inv_diag",
     "get_grad_projection_inf_norm",
     "get_include",
     "griewank",
     "griewank_grad",
     "minimize_lbfgsb",
+    "plot_bounds",
+    "plot_convergence",
     "quartic",
     "quartic_grad",
     "rastrigin",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import warnings
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -22,8 +20,9 @@ from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._report import Report
-from lbfgsb._result import Memory, State, make_result, memory_of
+from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._solver import as_options
+from lbfgsb._watch import Watch, as_callbacks
 
 Vector = NDArray[np.float64]
 
@@ -118,7 +117,10 @@ def minimize_lbfgsb(
         ``callback(*, intermediate_result)`` (exactly so named) or ``callback(xk)``, told apart by
         the signature. A true return value or ``StopIteration`` ends the run with status 3. The
         state is an `OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message, success,
-        hess_inv, projected_gradient, steplength and active_bounds.
+        hess_inv, projected_gradient, steplength and active_bounds; ``state.update(gtol=…)`` changes
+        ftol, gtol, maxiter, maxfun or maxcor. A callback's methods ``begin_run(state)`` and
+        ``end_run(state)``, if it has them, are called before and after the run. `lbfgsb.callbacks`
+        has ready-made ones.
     maxls : int, default 20
         Most evaluations of a line search.
     finite_diff_rel_step : float or array_like, optional
@@ -249,7 +251,7 @@ def minimize_lbfgsb(
             DeprecationWarning,
             stacklevel=2,
         )
-    calls = None if callback is None else _as_callbacks(callback)
+    callbacks = as_callbacks(callback)
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
@@ -267,27 +269,28 @@ def minimize_lbfgsb(
 
         def on_start() -> None:
             if callable(ftarget) or callable(gtol):
+                now = solver._limits  # a callback may have changed gtol when the run began
                 solver._set_tolerances(
-                    float(ftarget()) if callable(ftarget) else options["ftarget"],
-                    float(gtol()) if callable(gtol) else options["gtol"],
+                    float(ftarget()) if callable(ftarget) else now["ftarget"],
+                    float(gtol()) if callable(gtol) else now["gtol"],
                 )
             if report is not None:
                 report.start()
 
+        watch = stack.enter_context(Watch(callbacks, solver, redefine, report))
         if solver._phase != _START:
             on_start()
             if redefine is not None and "iterates" not in extra:
                 redefine()
-        on_iterate = None
-        if calls is not None or report is not None:
-            on_iterate = _make_on_iterate(solver, calls or [], report)
-        run(solver, objective, on_start, redefine, on_iterate)
+        run(solver, objective, on_start, redefine, watch.on_iterate, watch.recorders)
         if report is not None:
             report.end()
     memory = Memory(solver)
     if redefine is not None:
         memory.extra["iterates"] = redefine.iterates()
-    return make_result(solver, memory)
+    result = make_result(solver, memory)
+    watch.attach_to(result)
+    return result
 
 
 _START = 0
@@ -372,63 +375,3 @@ def _same(a: Vector | None, b: Vector | None) -> bool:
     if a is None or b is None:
         return False
     return np.array_equal(a, b)
-
-
-def _make_on_iterate(
-    solver: BaseSolver, calls: list[Callable[[State], Any]], report: Report | None
-) -> Callable[[], bool]:
-    def on_iterate() -> bool:
-        stop = False
-        for call in calls:
-            state = State(solver)
-            try:
-                stop = bool(call(state)) or stop
-            except StopIteration:
-                stop = True
-            # Whoever has kept the state keeps this iterate's.
-            held = weakref.ref(state)
-            del state
-            kept = held()
-            if kept is not None:
-                kept.settle()
-        if report is not None:
-            report.iterate()
-        return stop
-
-    return on_iterate
-
-
-def _as_callbacks(callback: Any) -> list[Callable[[State], Any]]:
-    if callable(callback):
-        return [_as_call(callback)]
-    try:
-        callbacks = list(callback)
-    except TypeError:
-        raise TypeError(
-            f"callback must be callable or an iterable of callables; got {callback!r}"
-        ) from None
-    for one in callbacks:
-        if not callable(one):
-            raise TypeError(f"callback must be an iterable of callables; it has {one!r}")
-    return [_as_call(one) for one in callbacks]
-
-
-def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
-    """Return a function of the state that calls `callback` as its signature asks."""
-    try:
-        parameters = inspect.signature(callback).parameters
-    except (TypeError, ValueError):    # some builtins have none
-        return lambda state: callback(state.x)
-    if set(parameters) == {"intermediate_result"}:
-        return lambda state: callback(intermediate_result=state)
-    positional = 0
-    for p in parameters.values():
-        if p.kind is p.VAR_POSITIONAL:
-            positional = 2
-        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and (
-            p.default is p.empty or p.name == "state"
-        ):
-            positional += 1
-    if positional >= 2:
-        return lambda state: callback(state.x, state)
-    return lambda state: callback(state.x)

@@ -61,6 +61,11 @@ class Redefinition:
             self._x.extend(_unroll(solver.x, solver._pairs()[0]))
             self._g.extend(_unroll(solver.jac, solver._pairs()[1]))
 
+    def set_maxcor(self, maxcor: int) -> None:
+        """Keep iterates for `maxcor` pairs from now on; of those stored, the newest."""
+        self._x = deque(self._x, maxcor + 1)
+        self._g = deque(self._g, maxcor + 1)
+
     def iterates(self) -> tuple[list[Vector], list[Vector]]:
         """Return the stored iterates and their gradients, oldest first."""
         return list(self._x), list(self._g)

@@ -7,9 +7,9 @@ import logging
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._result import ending
 
-_HEADER = f"{'nit':>6} {'nfev':>7} {'f':>16} {'|proj g|':>10} {'step':>10} {'at bounds':>10}"
+HEADER = f"{'nit':>6} {'nfev':>7} {'f':>16} {'|proj g|':>10} {'step':>10} {'at bounds':>10}"
 _DETAIL = 99
-_ROWS_A_HEADER = 50
+ROWS_A_HEADER = 50
 
 
 class Report:
@@ -64,8 +64,8 @@ class Report:
 
     def _row(self) -> None:
         s = self._solver
-        if self._rows % _ROWS_A_HEADER == 0:
-            self._logger.info(_HEADER)
+        if self._rows % ROWS_A_HEADER == 0:
+            self._logger.info(HEADER)
         self._rows += 1
         self._last_row = s.nit
         self._logger.info(

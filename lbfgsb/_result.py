@@ -35,11 +35,14 @@ _ENDS: tuple[tuple[int, bool, str], ...] = (
     (3, True, "STOP: USER CALLBACK"),
 )
 _NOT_FINITE = 7
+_STOPPED = 8
 
 
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     """Return status, success and message of a run as it stands."""
     status, success, message = _ENDS[solver._reason]
+    if solver._reason == _STOPPED and solver._stop_reason is not None:
+        message += f": {solver._stop_reason}"
     if solver._reason == _NOT_FINITE:
         if not math.isfinite(solver.fun):
             return status, success, f"{message}: fun(x0) is {solver.fun}, which is not finite"
@@ -148,11 +151,20 @@ class State(OptimizeResult):
 
     A callback that keeps the state finds in it, for good, the iterate it was called for:
     `settle` makes the fields that are still missing before the run moves on.
+
+    Parameters
+    ----------
+    solver : BaseSolver
+    change : callable, optional
+        Takes the options that `update` is given; None where there is no run to change.
     """
 
-    def __init__(self, solver: BaseSolver) -> None:
+    def __init__(
+        self, solver: BaseSolver, change: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
         super().__init__()
         self.__dict__["_solver"] = solver
+        self.__dict__["_change"] = change
 
     _FIELDS: ClassVar[dict[str, Callable[[BaseSolver], Any]]] = {
         "message": lambda s: ending(s)[2],
@@ -179,9 +191,46 @@ class State(OptimizeResult):
 
     def settle(self) -> None:
         """Make every field and let go of the solver."""
-        for name in self._FIELDS:
-            self[name]
-        self.__dict__["_solver"] = None
+        self._make_all()
+        self.__dict__["_options"] = self.options
+        self.__dict__["_solver"] = self.__dict__["_change"] = None
+
+    @property
+    def solver(self) -> BaseSolver | None:
+        """What the state is of; None once the run has moved on. Not an item."""
+        return self.__dict__["_solver"]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The ftol, gtol, ftarget, maxiter, maxfun and maxcor in force; a dict, not an item."""
+        solver = self.__dict__["_solver"]
+        return dict(self.__dict__["_options"] if solver is None else solver._limits)
+
+    def update(self, *args: Any, **changes: Any) -> None:
+        """Change options of the run: any of ftol, gtol, maxiter, maxfun and maxcor.
+
+        The iterate in hand has been tested already. If that has ended the run, the test is made
+        again with the new values, so that a run goes on whose limit is raised or whose tolerance
+        is lowered. Otherwise a new `maxiter` or `maxfun` holds at once, since it says whether there
+        is a next iteration, and new tolerances are for the iterates from the next one on. With a
+        smaller `maxcor` the newest pairs are kept.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another option or a bad value; then nothing has been changed.
+        RuntimeError
+            If the callback has returned and the run has moved on.
+        """
+        if args:
+            raise TypeError("update takes options by name: ftol, gtol, maxiter, maxfun, maxcor")
+        change = self.__dict__["_change"]
+        if change is None:
+            raise RuntimeError("update must be called by a callback while it has the state")
+        change(changes)
+        if changes:  # what has been looked at may have ended the run, or not any more
+            for name in ("status", "success", "message"):
+                self.pop(name, None)
 
     def get(self, name: str, default: Any = None) -> Any:
         try:

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lbfgsb._core.objective import CompiledObjective
+from lbfgsb._core.recorder import Recorder
 from lbfgsb._core.solver import BaseSolver
 
 class Objective:
@@ -13,6 +14,7 @@ def run(
     on_start: Callable[[], None] | None = None,
     redefine: Callable[[], None] | None = None,
     on_iterate: Callable[[], bool] | None = None,
+    recorders: tuple[Recorder, ...] = (),
 ) -> None: ...
 def run_iterations(
     solver: BaseSolver, objective: Objective | CompiledObjective, iterations: int

@@ -17,6 +17,7 @@ from libc.math cimport INFINITY, NAN, isfinite
 
 from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_ours_alone,
                                      new_vector, vector_data)
+from lbfgsb._core.recorder cimport Recorder
 from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, RUNNING, START, BaseSolver,
                                   SolverState, solver_advance, solver_point, solver_stop,
                                   solver_tell, solver_tell_value, solver_test)
@@ -48,7 +49,8 @@ cdef enum:
 cdef double LOOK_EVERY = 0.05
 
 
-def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=None):
+def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=None,
+        tuple recorders=()):
     """Drive `solver` until it is done.
 
     Parameters
@@ -60,11 +62,13 @@ def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=N
         ``redefine()`` there, and after each accepted step before it is tested.
     on_iterate : callable, optional
         ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
+    recorders : tuple of Recorder
+        Each is given every accepted iterate, before `on_iterate`.
     """
     if isinstance(objective, CompiledObjective):
-        run_compiled(solver, objective, on_start, redefine, on_iterate)
+        run_compiled(solver, objective, on_start, redefine, on_iterate, recorders)
     else:
-        run_python(solver, objective, on_start, redefine, on_iterate)
+        run_python(solver, objective, on_start, redefine, on_iterate, recorders)
 
 
 def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
@@ -90,8 +94,9 @@ def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
 
 
 cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, redefine,
-                      on_iterate) except -1:
+                      on_iterate, tuple recorders) except -1:
     """`run` for a compiled objective: the GIL is held during pauses only."""
+    cdef Recorder recorder
     cdef SolverState *s = &solver.s
     cdef Evaluator e
     cdef Pause pause
@@ -100,7 +105,8 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
     e.fun, e.data = objective.fun, objective.data
     e.x, e.g = vector_data(x), vector_data(g)
     e.pauses_at_start = on_start is not None or redefine is not None
-    e.pauses_at_iterates = on_iterate is not None or redefine is not None
+    e.pauses_at_iterates = (on_iterate is not None or redefine is not None
+                            or len(recorders) > 0)
     e.look_at = seconds() + LOOK_EVERY
     with nogil:
         for i in range(solver.n):
@@ -117,8 +123,11 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
             if redefine is not None:
                 redefine()
             solver_test(s)
-            if pause == ITERATED and on_iterate is not None and on_iterate():
-                solver_stop(s)
+            if pause == ITERATED:
+                for recorder in recorders:
+                    recorder.record(solver)
+                if on_iterate is not None and on_iterate():
+                    solver_stop(s)
         elif s.options.check or in_main_thread():
             e.look_at = seconds() + LOOK_EVERY
         else:
@@ -243,10 +252,11 @@ cdef class Objective:
         return g
 
 
-cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine,
-                    on_iterate) except -1:
+cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, on_iterate,
+                    tuple recorders) except -1:
     """`run` for a Python objective."""
     cdef SolverState *s = &solver.s
+    cdef Recorder recorder
     cdef bint new
     cdef double f = 0
     solver_test(s)
@@ -285,6 +295,8 @@ cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine,
         if redefine is not None:
             redefine()
         solver_test(s)
+        for recorder in recorders:
+            recorder.record(solver)
         if on_iterate is not None and on_iterate():
             solver_stop(s)
     return 0

@@ -89,6 +89,7 @@ cdef void solver_stop(SolverState *s) noexcept nogil
 cdef class BaseSolver:
     cdef SolverState s
     cdef readonly Py_ssize_t n
+    cdef public object _stop_reason    # a str: why the user stopped it, if he said so
     cdef object __weakref__
 
     cdef object vector(self, const double *v)

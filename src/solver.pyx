@@ -112,7 +112,7 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
         return False
     ld, pairs = 2 * m + 2, m * (2 * m + 1)
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
-    s.B.team = s.box.team = &s.team
+    point_at_team(s)
     s.B.n = s.box.n = n
     s.B.m = m
     s.box.bounded = bounded
@@ -129,6 +129,11 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
     cursor = s.block
     place(s, &cursor)
     return True
+
+
+cdef void point_at_team(SolverState *s) noexcept nogil:
+    """The only pointers into the struct itself: to be set again where it has been copied."""
+    s.B.team = s.box.team = &s.team
 
 
 cdef char *allocate(size_t size) noexcept nogil:
@@ -328,9 +333,14 @@ cdef void solver_test(SolverState *s) noexcept nogil:
         solver_finish(s, CONVERGED_TARGET)
     elif s.f_old - s.f <= o.ftol * max(fabs(s.f_old), fabs(s.f), 1.0):
         solver_finish(s, CONVERGED_FTOL)
-    elif s.nit >= o.maxiter:
+    else:
+        test_limits(s)
+
+
+cdef void test_limits(SolverState *s) noexcept nogil:
+    if s.nit >= s.options.maxiter:
         solver_finish(s, LIMIT_ITERATIONS)
-    elif s.nfev >= o.maxfun:
+    elif s.nfev >= s.options.maxfun:
         solver_finish(s, LIMIT_EVALUATIONS)
 
 
@@ -667,6 +677,46 @@ cdef class BaseSolver:
         """Set what could only be known after the first f and g."""
         self.s.options.ftarget, self.s.options.gtol = ftarget, gtol
 
+    def _set_limits(self, *, double ftol, double gtol, Py_ssize_t maxiter, Py_ssize_t maxfun):
+        """Set tolerances and limits at an iterate that has been tested already.
+
+        If the test has ended the run, it is made again. Else the limits hold at once, since they
+        say whether there is a next iteration; the tolerances are for the iterates to come.
+        """
+        cdef SolverState *s = &self.s
+        s.options.ftol, s.options.gtol = ftol, gtol
+        s.options.maxiter, s.options.maxfun = maxiter, maxfun
+        if s.phase == ITERATE:
+            test_limits(s)
+        elif s.phase == DONE and s.phase_at_end == ITERATE:
+            self._reopen()
+            solver_test(s)
+
+    def _set_maxcor(self, Py_ssize_t maxcor):
+        """Keep up to `maxcor` pairs from now on; of those held, the newest.
+
+        The state is restored in memory of the new size, which then takes the place of the old;
+        if there is no such memory, everything stays as it is.
+        """
+        cdef Options *o = &self.s.options
+        cdef BaseSolver other
+        cdef SolverState old
+        if maxcor == o.maxcor:
+            return
+        snapshot = self._snapshot()
+        other = BaseSolver(
+            snapshot['x'], snapshot['lower'], snapshot['upper'], maxcor=maxcor, ftol=o.ftol,
+            gtol=o.gtol, ftarget=o.ftarget, maxiter=o.maxiter, maxfun=o.maxfun, maxls=o.maxls,
+            max_steplength=o.max_steplength, ftol_linesearch=o.ftol_linesearch,
+            gtol_linesearch=o.gtol_linesearch, xtol_linesearch=o.xtol_linesearch,
+            eps_SY=o.eps_SY, threads=o.threads, check=o.check, compact=o.compact)
+        other._restore(snapshot)
+        other.s.factor_error = self.s.factor_error
+        old = self.s
+        self.s, other.s = other.s, old
+        point_at_team(&self.s)
+        point_at_team(&other.s)
+
     def _redefine(self, double f, double f_old, const double[::1] g, const double[:, ::1] S,
                   const double[:, ::1] Y):
         """Replace f, g and the pairs (k, n) at the iterate: the objective has changed."""
@@ -737,6 +787,13 @@ cdef class BaseSolver:
     @property
     def _maxcor(self):
         return self.s.B.m
+
+    @property
+    def _limits(self):
+        """The options that may change during a run, and `ftarget`."""
+        cdef Options *o = &self.s.options
+        return {'ftol': o.ftol, 'gtol': o.gtol, 'ftarget': o.ftarget, 'maxiter': o.maxiter,
+                'maxfun': o.maxfun, 'maxcor': o.maxcor}
 
     @property
     def _bounds(self):

@@ -1,0 +1,182 @@
+"""How the callbacks of a run are told about it: its begin, each iterate, its end.
+
+Every door that takes callbacks drives them with a `Watch`, so that they meet the same protocol
+everywhere. A callback is a function in one of three conventions (`as_callbacks`). It may also have
+a method ``begin_run(state)``, called before anything is evaluated, and a method
+``end_run(state)``, called once the run is over, also where an exception has ended it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, TypeGuard
+
+from lbfgsb._core.solver import BaseSolver
+from lbfgsb._redefine import Redefinition
+from lbfgsb._report import Report
+from lbfgsb._result import Result, State
+from lbfgsb._solver import as_options
+from lbfgsb.callbacks import History
+
+_CHANGEABLE = ("ftol", "gtol", "maxiter", "maxfun", "maxcor")
+
+
+def as_callbacks(callback: Any) -> list[Callable[..., Any]]:
+    """Return what was given as `callback` as a list.
+
+    Raises
+    ------
+    TypeError
+        If it is neither callable nor an iterable of callables.
+    """
+    if callback is None:
+        return []
+    if callable(callback):
+        return [callback]
+    try:
+        callbacks = list(callback)
+    except TypeError:
+        raise TypeError(
+            f"callback must be callable or an iterable of callables; got {callback!r}"
+        ) from None
+    for one in callbacks:
+        if not callable(one):
+            raise TypeError(f"callback must be an iterable of callables; it has {one!r}")
+    return callbacks
+
+
+class Watch:
+    """The callbacks of one run; a context manager, in which the run takes place.
+
+    Parameters
+    ----------
+    callbacks : list of callables
+        From `as_callbacks`.
+    solver : BaseSolver
+    redefine : Redefinition, optional
+    report : Report, optional
+        Told of each iterate after the callbacks.
+
+    Attributes
+    ----------
+    recorders : tuple of Recorder
+        The histories: the driver writes them, without a call from Python.
+    on_iterate : callable or None
+        ``on_iterate() -> bool`` for the driver: tells the other callbacks, returns whether to stop.
+    """
+
+    def __init__(
+        self,
+        callbacks: list[Callable[..., Any]],
+        solver: BaseSolver,
+        redefine: Redefinition | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self._callbacks, self._solver = callbacks, solver
+        self._redefine, self._report = redefine, report
+        self.recorders = tuple(c for c in callbacks if _is_history(c))
+        self._calls = [_as_call(c) for c in callbacks if not _is_history(c)]
+        self.on_iterate = self._on_iterate if self._calls or report is not None else None
+        self._ends = ExitStack()
+
+    def __enter__(self) -> Watch:
+        try:
+            for callback in self._callbacks:
+                if isinstance(callback, History):
+                    callback._begin(self._solver)
+                begin = getattr(callback, "begin_run", None)
+                if begin is not None:
+                    self._tell(begin, self._change)
+                end = getattr(callback, "end_run", None)
+                if end is not None:
+                    self._ends.callback(self._tell, end, None)
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ends.__exit__(kind, error, traceback)
+
+    def _on_iterate(self) -> bool:
+        stop = False
+        for call in self._calls:
+            try:
+                stop = bool(self._tell(call, self._change)) or stop
+            except StopIteration as why:
+                if not stop and why.args:
+                    self._solver._stop_reason = str(why.args[0])
+                stop = True
+        if self._report is not None:
+            self._report.iterate()
+        return stop
+
+    def _tell(self, call: Callable[[State], Any], change: Any) -> Any:
+        state = State(self._solver, change)
+        try:
+            return call(state)
+        finally:
+            # Whoever has kept the state keeps this iterate's.
+            held = weakref.ref(state)
+            del state
+            kept = held()
+            if kept is not None:
+                kept.settle()
+
+    def _change(self, changes: dict[str, Any]) -> None:
+        """What `State.update` does."""
+        for name in changes:
+            if name not in _CHANGEABLE:
+                raise TypeError(
+                    f"update changes {', '.join(_CHANGEABLE)}; got {name!r}, which is none of them"
+                )
+        solver = self._solver
+        checked = as_options(**changes)
+        new = {
+            name: checked[name] if name in changes else solver._limits[name] for name in _CHANGEABLE
+        }
+        maxcor = new.pop("maxcor")
+        solver._set_maxcor(maxcor)
+        if self._redefine is not None:
+            self._redefine.set_maxcor(maxcor)
+        solver._set_limits(**new)
+
+    def attach_to(self, result: Result) -> None:
+        """Give the result a copy of the first history: its attribute `history`, not an item."""
+        if self.recorders:
+            result.__dict__["history"] = self.recorders[0].copy()
+
+
+def _is_history(callback: Any) -> TypeGuard[History]:
+    """Is it a history whose call does nothing else?"""
+    return isinstance(callback, History) and type(callback).__call__ is History.__call__
+
+
+def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
+    """Return a function of the state that calls `callback` as its signature asks."""
+    try:
+        parameters = inspect.signature(callback).parameters
+    except (TypeError, ValueError):  # some builtins have none
+        return lambda state: callback(state.x)
+    if set(parameters) == {"intermediate_result"}:
+        return lambda state: callback(intermediate_result=state)
+    positional = 0
+    for p in parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            positional = 2
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and (
+            p.default is p.empty or p.name == "state"
+        ):
+            positional += 1
+    if positional >= 2:
+        return lambda state: callback(state.x, state)
+    return lambda state: callback(state.x)
