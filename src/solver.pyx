@@ -361,8 +361,8 @@ ctypedef struct AcceptContext:
     bint moves               # else only measures, with alpha = 0
     const Py_ssize_t *columns    # of W to multiply with, their offsets in a tile
     Py_ssize_t count         # how many
-    int first                # of the vectors they are multiplied with: the projected gradient, s, y,
-    int vectors              # s and y over the free variables; and how many
+    int first                # of the vectors to multiply with: the projected gradient, s, y, s and y
+    int vectors              # over the free variables; and how many
 
 
 cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
@@ -961,7 +961,8 @@ cdef class BaseSolver:
             'e': np.array([s.subspace.e[i] for i in range(size)]),
             'theta': s.B.theta, 'slope': s.subspace.slope, 'limit': s.subspace.limit,
             'gram': self._square(s.B.gram), 'gram_free': self._square(s.B.gram_free),
-            'whole': self.vector(s.few.step) if s.few.used else None, 'fixed': s.box.fixed, 'passed': s.cauchy.passed,
+            'whole': self.vector(s.few.step) if s.few.used else None,
+            'fixed': s.box.fixed, 'passed': s.cauchy.passed,
             'status': (np.asarray(<signed char[:self.n]>s.box.status).copy()
                        if s.box.bounded else np.zeros(self.n, dtype=np.int8)),
         }
