@@ -48,6 +48,7 @@ from lbfgsb._include import get_include  # noqa: E402
 from lbfgsb._minimize import minimize_lbfgsb  # noqa: E402
 from lbfgsb._result import InternalState, extract_hess_inv_diag  # noqa: E402
 from lbfgsb._solver import Solver  # noqa: E402
+from lbfgsb.batch import minimize_batch  # noqa: E402
 from lbfgsb.benchmarks import (  # noqa: E402
     ackley,
     ackley_grad,
@@ -93,6 +94,7 @@ __all__ = [
     "get_include",
     "griewank",
     "griewank_grad",
+    "minimize_batch",
     "minimize_lbfgsb",
     "plot_bounds",
     "plot_convergence",

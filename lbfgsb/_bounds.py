@@ -74,6 +74,35 @@ def as_start(x0: ArrayLike) -> Vector:
     return x
 
 
+def as_starts(x0: ArrayLike) -> Vector:
+    """Return the starting points of a batch as a fresh array.
+
+    Parameters
+    ----------
+    x0 : array_like, shape (B, n)
+        Real numbers of any dtype.
+
+    Returns
+    -------
+    ndarray of float64, shape (B, n)
+        C-contiguous; always a copy.
+
+    Raises
+    ------
+    TypeError
+        If `x0` is complex or is not made of numbers.
+    ValueError
+        If `x0` is empty, has other than two dimensions, or holds NaN or infinity.
+    """
+    a = _as_array("x0", x0, "an array of real numbers")
+    if a.ndim != 2 or a.size == 0:
+        raise ValueError(
+            "x0 must have the shape (B, n), a row for each problem, B and n at least 1; "
+            f"it has shape {a.shape}."
+        )
+    return as_start(a.reshape(-1)).reshape(a.shape)
+
+
 def as_bounds(bounds: Any, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
     """Return the lower and upper bounds as fresh vectors.
 
@@ -126,6 +155,61 @@ def as_bounds(bounds: Any, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
     if largest_lower == -_INF and smallest_upper == _INF:
         return None, None
     return lower, upper
+
+
+def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
+    """Return the lower and upper bounds of a batch as fresh arrays.
+
+    Parameters
+    ----------
+    bounds : scipy.optimize.Bounds, array_like of shape (n, 2) or (B, n, 2), or None
+        For all problems, or for each. The sides of a `Bounds` may have the shape (B, n).
+    count, n : int
+        B, the number of problems, and the number of variables of each.
+
+    Returns
+    -------
+    lower, upper : ndarray of float64, shape (1, n) or (B, n), or None
+        One row if all problems have the same bounds; None if no bound is finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_bounds`.
+    """
+    if isinstance(bounds, Bounds) and max(np.ndim(bounds.lb), np.ndim(bounds.ub)) == 2:
+        bounds = _stack_sides(bounds, count, n)
+    if bounds is None or np.ndim(bounds) != 3:
+        return _one_row(*as_bounds(bounds, n))
+    a = _as_array("bounds", bounds, f"({count}, {n}, 2) numbers")
+    if a.shape != (count, n, 2):
+        raise ValueError(
+            f"bounds must have the shape ({n}, 2) or ({count}, {n}, 2) here; its shape is {a.shape}."
+        )
+    lower, upper = as_bounds(a.reshape(count * n, 2), count * n)
+    if lower is None or upper is None:
+        return None, None
+    return lower.reshape(count, n), upper.reshape(count, n)
+
+
+def _stack_sides(bounds: Bounds, count: int, n: int) -> Vector:
+    """Return the pairs, (B, n, 2), of a `Bounds` whose sides have rows."""
+    shapes = [np.shape(side) for side in (bounds.lb, bounds.ub)]
+    try:
+        sides = [
+            np.broadcast_to(np.asarray(side, dtype=np.float64), (count, n))
+            for side in (bounds.lb, bounds.ub)
+        ]
+    except ValueError as error:
+        raise ValueError(
+            f"bounds.lb and bounds.ub must be scalars or have the shape ({n},) or ({count}, {n}); "
+            f"their shapes are {shapes[0]} and {shapes[1]}."
+        ) from error
+    return np.stack(sides, axis=-1)
+
+
+def _one_row(lower: Vector | None, upper: Vector | None) -> Any:
+    return (None, None) if lower is None or upper is None else (lower[None], upper[None])
 
 
 def get_grad_projection_inf_norm(

@@ -23,7 +23,7 @@ _FLOAT64 = np.dtype(np.float64)
 
 # The core's reasons (src/solver.pxd), in its order: status, success, message.
 RUNNING = 0
-_ENDS: tuple[tuple[int, bool, str], ...] = (
+ENDS: tuple[tuple[int, bool, str], ...] = (
     (-1, False, "RUNNING"),
     (0, True, "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL"),
     (0, True, "CONVERGENCE: F_<=_TARGET"),
@@ -34,21 +34,26 @@ _ENDS: tuple[tuple[int, bool, str], ...] = (
     (2, False, "ABNORMAL: NOT FINITE AT X0"),
     (3, True, "STOP: USER CALLBACK"),
 )
-_NOT_FINITE = 7
+NOT_FINITE = 7
 _STOPPED = 8
 
 
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     """Return status, success and message of a run as it stands."""
-    status, success, message = _ENDS[solver._reason]
+    status, success, message = ENDS[solver._reason]
     if solver._reason == _STOPPED and solver._stop_reason is not None:
         message += f": {solver._stop_reason}"
-    if solver._reason == _NOT_FINITE:
-        if not math.isfinite(solver.fun):
-            return status, success, f"{message}: fun(x0) is {solver.fun}, which is not finite"
-        bad = np.flatnonzero(~np.isfinite(solver.jac))
-        message += f": {bad.size} components of the gradient at x0 are not finite, first {bad[0]}"
+    if solver._reason == NOT_FINITE:
+        message += what_is_not_finite(solver.fun, solver.jac)
     return status, success, message
+
+
+def what_is_not_finite(fun: float, jac: Vector) -> str:
+    """Say what ended a run at its start, to go on with after the message."""
+    if not math.isfinite(fun):
+        return f": fun(x0) is {fun}, which is not finite"
+    bad = np.flatnonzero(~np.isfinite(jac))
+    return f": {bad.size} components of the gradient at x0 are not finite, first {bad[0]}"
 
 
 class Memory:

@@ -2,7 +2,7 @@
 
 from libc.math cimport INFINITY
 
-from lbfgsb._core.kernels cimport Kernels, Team
+from lbfgsb._core.kernels cimport Kernels, Room, Team
 
 
 ctypedef struct Box:
@@ -32,7 +32,7 @@ cdef inline double break_point(double x, double g, double lower, double upper) n
     return (x - lower if g > 0 else x - upper) / g if g != 0 else INFINITY
 
 
-cdef void box_place(Box *box, char **cursor) noexcept nogil
+cdef void box_place(Box *box, Room *room) noexcept nogil
 cdef void box_clip(Box *box, double *x) noexcept nogil
 cdef void box_trial_rows(const Box *box, double alpha, Py_ssize_t first, Py_ssize_t rows,
                          double *out) noexcept nogil

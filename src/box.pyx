@@ -11,20 +11,20 @@ from libc.string cimport memmove, memset
 from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, prefetch, run_chunks
 
 
-cdef void box_place(Box *box, char **cursor) noexcept nogil:
-    """Take the buffers from the block at `cursor`; simd, team, n and bounded are set before."""
+cdef void box_place(Box *box, Room *room) noexcept nogil:
+    """Take the buffers; simd, team, n and bounded are set before. t is kept for its second use."""
     cdef Py_ssize_t n = box.n
-    box.x = <double *>carve(cursor, n, sizeof(double))
-    box.g = <double *>carve(cursor, n, sizeof(double))
-    box.d = <double *>carve(cursor, n, sizeof(double))
+    box.x = <double *>carve(&room.kept, n, sizeof(double))
+    box.g = <double *>carve(&room.kept, n, sizeof(double))
+    box.d = <double *>carve(&room.kept, n, sizeof(double))
     if not box.bounded:
         return
-    box.lower = <double *>carve(cursor, n, sizeof(double))
-    box.upper = <double *>carve(cursor, n, sizeof(double))
-    box.t = <double *>carve(cursor, n, sizeof(double))
-    box.row = <Py_ssize_t *>carve(cursor, n, sizeof(Py_ssize_t))
-    box.found = <Py_ssize_t *>carve(cursor, chunk_count(n), sizeof(Py_ssize_t))
-    box.status = <signed char *>carve(cursor, n, 1)
+    box.lower = <double *>carve(&room.kept, n, sizeof(double))
+    box.upper = <double *>carve(&room.kept, n, sizeof(double))
+    box.t = <double *>carve(&room.kept, n, sizeof(double))
+    box.row = <Py_ssize_t *>carve(&room.work, n, sizeof(Py_ssize_t))
+    box.found = <Py_ssize_t *>carve(&room.work, chunk_count(n), sizeof(Py_ssize_t))
+    box.status = <signed char *>carve(&room.kept, n, 1)
 
 
 # --- points -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.compact cimport Compact
+from lbfgsb._core.kernels cimport Room
 
 
 ctypedef struct CauchyPoint:
@@ -14,7 +15,7 @@ ctypedef struct CauchyPoint:
     double *product          # (2m,) M times something
 
 
-cdef void cauchy_place(CauchyPoint *cauchy, Py_ssize_t m, char **cursor) noexcept nogil
+cdef void cauchy_place(CauchyPoint *cauchy, Py_ssize_t m, Room *room) noexcept nogil
 cdef bint cauchy_before_break_points(CauchyPoint *cauchy, const Compact *B, const Box *box,
                                      double *e) noexcept nogil
 cdef void cauchy_search(CauchyPoint *cauchy, Compact *B, Box *box) noexcept nogil

@@ -26,10 +26,10 @@ cdef extern from "float.h" nogil:
     const double DBL_MAX
 
 
-cdef void cauchy_place(CauchyPoint *cauchy, Py_ssize_t m, char **cursor) noexcept nogil:
-    cauchy.c = <double *>carve(cursor, 2 * m, sizeof(double))
-    cauchy.row = <double *>carve(cursor, 2 * m, sizeof(double))
-    cauchy.product = <double *>carve(cursor, 2 * m, sizeof(double))
+cdef void cauchy_place(CauchyPoint *cauchy, Py_ssize_t m, Room *room) noexcept nogil:
+    cauchy.c = <double *>carve(&room.work, 2 * m, sizeof(double))
+    cauchy.row = <double *>carve(&room.work, 2 * m, sizeof(double))
+    cauchy.product = <double *>carve(&room.work, 2 * m, sizeof(double))
 
 
 cdef double form(const Compact *B, const double *u, const double *v) noexcept nogil:

@@ -1,6 +1,6 @@
 """The compact limited-memory matrix B = theta I - W M Wᵀ (floor 2)."""
 
-from lbfgsb._core.kernels cimport Kernels, Team
+from lbfgsb._core.kernels cimport Kernels, Room, Team
 
 
 ctypedef struct Compact:
@@ -26,7 +26,7 @@ ctypedef struct Compact:
     double *scale            # (m,) the diagonal of D^-1/2
 
 
-cdef void compact_place(Compact *B, char **cursor) noexcept nogil
+cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, double least_curvature) noexcept nogil

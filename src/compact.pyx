@@ -25,24 +25,28 @@ from libc.math cimport INFINITY, sqrt
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
-from lbfgsb._core.kernels cimport BLOCK, LANES, PACK, SUMS, carve, padded, run_chunks
+from lbfgsb._core.kernels cimport BLOCK, LANES, PACK, SUMS, Room, carve, padded, run_chunks
 
 
-cdef void compact_place(Compact *B, char **cursor) noexcept nogil:
-    """Take B's buffers from the block at `cursor`; simd, team, n and m are set before."""
+cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil:
+    """Take B's buffers; simd, team, n and m are set before.
+
+    Without `keeps_products` the inner products have a place only while pairs are set.
+    """
+    cdef char **products = &room.kept if keeps_products else &room.work
     B.tiles = (B.n + LANES - 1) // LANES
     B.ld = 2 * B.m + 2
-    B.tile_length = B.ld * LANES
-    B.columns = <Py_ssize_t *>carve(cursor, B.ld, sizeof(Py_ssize_t))
-    B.gram = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
-    B.gram_free = <double *>carve(cursor, B.ld * B.ld, sizeof(double))
-    B.p = <double *>carve(cursor, B.ld, sizeof(double))
     B.ld_m = padded(B.m)
-    B.J = <double *>carve(cursor, B.m * B.ld_m, sizeof(double))
-    B.root = <double *>carve(cursor, B.m * B.ld_m, sizeof(double))
-    B.work = <double *>carve(cursor, B.m * B.ld_m, sizeof(double))
-    B.scale = <double *>carve(cursor, B.m, sizeof(double))
-    B.W = <double *>carve(cursor, B.tiles * B.tile_length, sizeof(double))
+    B.tile_length = B.ld * LANES
+    B.columns = <Py_ssize_t *>carve(&room.kept, B.ld, sizeof(Py_ssize_t))
+    B.W = <double *>carve(&room.kept, B.tiles * B.tile_length, sizeof(double))
+    B.gram = <double *>carve(products, B.ld * B.ld, sizeof(double))
+    B.gram_free = <double *>carve(products, B.ld * B.ld, sizeof(double))
+    B.p = <double *>carve(products, B.ld, sizeof(double))
+    B.J = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
+    B.root = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
+    B.work = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
+    B.scale = <double *>carve(&room.work, B.m, sizeof(double))
 
 
 cdef void compact_reset(Compact *B) noexcept nogil:

@@ -3,6 +3,7 @@
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
+from lbfgsb._core.kernels cimport Room
 
 
 ctypedef struct FewVariables:
@@ -23,7 +24,7 @@ ctypedef struct FewVariables:
     Py_ssize_t *free         # (n,) the free variables
 
 
-cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor) noexcept nogil
+cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, Room *room) noexcept nogil
 cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
                         bint was_full) noexcept nogil
 cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil

@@ -27,23 +27,23 @@ cdef extern from "float.h" nogil:
     const double DBL_EPSILON
 
 
-cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, char **cursor) noexcept nogil:
-    """Take the buffers from the block at `cursor`."""
+cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, Room *room) noexcept nogil:
+    """Take the buffers, if there are so few variables that they are used."""
     if not few.used:
         few.step = NULL
         return
     few.ld, few.ld_R = padded(n), padded(n) + LANES
-    few.rho = <double *>carve(cursor, m + 1, sizeof(double))
-    few.alpha = <double *>carve(cursor, m, sizeof(double))
-    few.step = <double *>carve(cursor, FEW, sizeof(double))
-    few.t = <double *>carve(cursor, n, sizeof(double))
-    few.d = <double *>carve(cursor, n, sizeof(double))
-    few.z = <double *>carve(cursor, n, sizeof(double))
-    few.product = <double *>carve(cursor, n, sizeof(double))
-    few.B = <double *>carve(cursor, n * few.ld, sizeof(double))
-    few.R = <double *>carve(cursor, n * few.ld_R, sizeof(double))
-    few.work = <double *>carve(cursor, n * few.ld_R, sizeof(double))
-    few.free = <Py_ssize_t *>carve(cursor, n, sizeof(Py_ssize_t))
+    few.rho = <double *>carve(&room.kept, m + 1, sizeof(double))
+    few.alpha = <double *>carve(&room.work, m, sizeof(double))
+    few.step = <double *>carve(&room.work, FEW, sizeof(double))
+    few.t = <double *>carve(&room.work, n, sizeof(double))
+    few.d = <double *>carve(&room.work, n, sizeof(double))
+    few.z = <double *>carve(&room.work, n, sizeof(double))
+    few.product = <double *>carve(&room.work, n, sizeof(double))
+    few.B = <double *>carve(&room.work, n * few.ld, sizeof(double))
+    few.R = <double *>carve(&room.work, n * few.ld_R, sizeof(double))
+    few.work = <double *>carve(&room.work, n * few.ld_R, sizeof(double))
+    few.free = <Py_ssize_t *>carve(&room.work, n, sizeof(Py_ssize_t))
 
 
 # --- the pairs ----------------------------------------------------------------------------

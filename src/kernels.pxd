@@ -89,9 +89,17 @@ ctypedef struct Team:
 ctypedef void (*ChunkTask)(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                            double *scratch) noexcept nogil
 
+# Where buffers are taken from: what a solver keeps from one evaluation to the next, and what is
+# work within a call, which the problems of a batch share.
+ctypedef struct Room:
+    char *kept
+    char *work
+
+
 cdef const Kernels *kernels_in_use() noexcept nogil
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil
-cdef void team_place(Team *team, Py_ssize_t rows, char **cursor) noexcept nogil
+cdef void team_place(Team *team, Py_ssize_t rows, Room *room) noexcept nogil
+cdef int allowed_threads(int threads) noexcept nogil
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
                      Py_ssize_t columns, Py_ssize_t sums, double *total,
                      bint backward=*) noexcept nogil

@@ -61,18 +61,22 @@ cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil:
     return (rows + CHUNK - 1) // CHUNK
 
 
-cdef void team_place(Team *team, Py_ssize_t rows, char **cursor) noexcept nogil:
+cdef void team_place(Team *team, Py_ssize_t rows, Room *room) noexcept nogil:
     """Give the team its buffers; `threads`, `width` and `scratch_size` are set before."""
     cdef Py_ssize_t kept = chunk_count(rows) if team.threads > 1 else 1
-    team.scratch = <double *>carve(cursor, team.threads * team.scratch_size, sizeof(double))
-    team.partials = <double *>carve(cursor, kept * team.width, sizeof(double))
-    team.total = <double *>carve(cursor, team.width, sizeof(double))
+    team.scratch = <double *>carve(&room.work, team.threads * team.scratch_size, sizeof(double))
+    team.partials = <double *>carve(&room.work, kept * team.width, sizeof(double))
+    team.total = <double *>carve(&room.work, team.width, sizeof(double))
 
 
 cdef int worthwhile_threads(Team *team, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
-    global pool_owner
     cdef Py_ssize_t most = min(chunk_count(rows), rows * columns // WORTH_A_THREAD)
-    cdef int threads = <int>min(<Py_ssize_t>team.threads, most)
+    return allowed_threads(<int>min(<Py_ssize_t>team.threads, most))
+
+
+cdef int allowed_threads(int threads) noexcept nogil:
+    """One in a process whose parent has used OpenMP's pool, else `threads`; at least one."""
+    global pool_owner
     if threads <= 1:
         return 1
     if pool_owner == 0:
@@ -231,19 +235,19 @@ def read_seconds(Py_ssize_t n, Py_ssize_t columns, int threads=1, int repeats=7)
     cdef Py_ssize_t rows = (n + LANES - 1) // LANES * LANES
     cdef ReadContext v
     cdef Team team
-    cdef char *cursor = NULL
+    cdef Room room = Room(NULL, NULL)
     cdef char[::1] buffers
     cdef double[::1] W
     cdef Py_ssize_t[::1] offsets = np.arange(columns, dtype=np.intp) * LANES
     team.simd, team.threads, team.width = lbfgsb_kernels(), threads, SUMS
     team.scratch_size = BLOCK + columns * LANES
-    team_place(&team, rows, &cursor)
+    team_place(&team, rows, &room)
     memory = np.ones(rows * columns + LANES)    # written once: unwritten pages are not read
     W = memory[(-memory.ctypes.data // 8) % LANES:]
-    space = np.zeros(<size_t>cursor + 64, dtype=np.int8)
+    space = np.zeros(<size_t>room.work + 64, dtype=np.int8)
     buffers = space[-space.ctypes.data % 64:]
-    cursor = &buffers[0]
-    team_place(&team, rows, &cursor)
+    room.work = &buffers[0]
+    team_place(&team, rows, &room)
     v.simd, v.W, v.columns, v.count = team.simd, &W[0], &offsets[0], columns
     best = float('inf')
     for _ in range(repeats):
@@ -340,15 +344,15 @@ cdef class Panel:
 def inner_product(level, const double[::1] a, const double[::1] b, int threads=1):
     """Return aᵀ b as the solver computes it."""
     cdef Team team
-    cdef char *cursor = NULL
+    cdef Room room = Room(NULL, NULL)
     cdef double[::1] block
     cdef double result
     team.simd, team.threads = kernels_named(level), threads
     team.width, team.scratch_size = SUMS + 1, LANES
-    team_place(&team, a.shape[0], &cursor)
-    block = aligned(<size_t>cursor // sizeof(double))
-    cursor = <char *>&block[0]
-    team_place(&team, a.shape[0], &cursor)
+    team_place(&team, a.shape[0], &room)
+    block = aligned(<size_t>room.work // sizeof(double))
+    room.work = <char *>&block[0]
+    team_place(&team, a.shape[0], &room)
     with nogil:
         result = dot(&team, a.shape[0], &a[0], &b[0])
     return result

@@ -5,6 +5,7 @@ ctypedef int (*CompiledFunction)(Py_ssize_t n, const double *x, double *f, doubl
                                  void *data) noexcept nogil
 
 cdef object new_vector(Py_ssize_t n)
+cdef object new_matrix(Py_ssize_t rows, Py_ssize_t columns)
 cdef double *vector_data(object array) noexcept
 cdef bint is_ours_alone(object array) noexcept
 cdef double as_value(object value) except? -1.0

@@ -34,6 +34,13 @@ cdef object new_vector(Py_ssize_t n):
     return cnp.PyArray_EMPTY(1, &size, cnp.NPY_FLOAT64, 0)
 
 
+cdef object new_matrix(Py_ssize_t rows, Py_ssize_t columns):
+    """An uninitialised array of float64, shape (rows, columns), C-contiguous."""
+    cdef cnp.npy_intp[2] shape
+    shape[0], shape[1] = rows, columns
+    return cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT64, 0)
+
+
 cdef double *vector_data(object array) noexcept:
     return <double *>cnp.PyArray_DATA(<cnp.ndarray>array)
 

@@ -4,7 +4,7 @@ from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
 from lbfgsb._core.few_variables cimport FewVariables
-from lbfgsb._core.kernels cimport Team
+from lbfgsb._core.kernels cimport Room, Team
 from lbfgsb._core.line_search cimport LineSearch
 from lbfgsb._core.subspace cimport Subspace
 
@@ -75,6 +75,8 @@ ctypedef struct SolverState:
 
 cdef void default_options(Options *options) noexcept nogil
 cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil
+cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil
+cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil
 cdef void solver_destroy(SolverState *s) noexcept nogil
 cdef void solver_begin(SolverState *s) noexcept nogil
 cdef void solver_point(SolverState *s, double *out) noexcept nogil

@@ -30,9 +30,9 @@ from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact
                                    compact_take_candidate_alone)
 from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
                                          few_take_all_pairs, few_take_pair)
-from lbfgsb._core.kernels cimport (BLOCK, FEW, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve,
+from lbfgsb._core.kernels cimport (BLOCK, FEW, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, Room, carve,
                                    chunk_count, dot,
-                                   kernels_in_use, prefetch, run_chunks, team_place)
+                                   kernels_in_use, padded, prefetch, run_chunks, team_place)
 from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
                                        line_search_give_up, line_search_start,
                                        line_search_tell)
@@ -89,15 +89,18 @@ cdef void default_options(Options *options) noexcept nogil:
     options.threads, options.compact, options.check = 1, False, False
 
 
-cdef void place(SolverState *s, char **cursor) noexcept nogil:
-    team_place(&s.team, s.box.n, cursor)
-    cauchy_place(&s.cauchy, s.B.m, cursor)
-    subspace_place(&s.subspace, s.B.m, cursor)
-    few_place(&s.few, s.box.n, s.B.m, cursor)
-    box_place(&s.box, cursor)
+cdef void place(SolverState *s, Room *room) noexcept nogil:
+    team_place(&s.team, s.box.n, room)
+    cauchy_place(&s.cauchy, s.B.m, room)
+    subspace_place(&s.subspace, s.B.m, room)
+    few_place(&s.few, s.box.n, s.B.m, room)
+    box_place(&s.box, room)
     # The break points have had their day when a line search begins.
-    s.g_best = s.box.t if s.box.bounded else <double *>carve(cursor, s.box.n, sizeof(double))
-    compact_place(&s.B, cursor)
+    if s.box.bounded:
+        s.g_best = s.box.t
+    else:
+        s.g_best = <double *>carve(&room.kept, s.box.n, sizeof(double))
+    compact_place(&s.B, not s.few.used, room)
 
 
 cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil:
@@ -105,30 +108,47 @@ cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nog
 
     The caller then fills box.x and, if bounded, box.lower and box.upper, and calls solver_begin.
     """
+    cdef Room room = solver_size(s, n, bounded)
+    if room.kept == NULL:
+        return False
+    s.block = allocate(<size_t>room.kept + <size_t>room.work)
+    if s.block == NULL:
+        return False
+    solver_place(s, s.block, s.block + <size_t>room.kept)
+    return True
+
+
+cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil:
+    """The bytes that a solver of n variables needs, with the options already set.
+
+    A `kept` of NULL says that there are more than a machine can have. Otherwise solver_place comes
+    next, if the memory is not from solver_create.
+    """
     cdef Py_ssize_t m = s.options.maxcor, ld, pairs
-    cdef char *cursor = NULL
+    cdef Room room = Room(NULL, NULL)
     # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below 2⁶⁰.
     if 8.0 * (m + 1) * (n + LANES) + 32.0 * m * m * s.options.threads > 1e18:
-        return False
+        return room
     ld, pairs = 2 * m + 2, m * (2 * m + 1)
+    s.block = NULL
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
-    point_at_team(s)
     s.B.n = s.box.n = n
     s.B.m = m
     s.box.bounded = bounded
     s.few.used = n <= FEW and not s.options.compact
     s.team.threads = <int>min(<Py_ssize_t>s.options.threads, chunk_count(n))
     s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
-    s.team.scratch_size = (max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
-                           + 2 * LANES)
-    s.team.scratch_size = (s.team.scratch_size + LANES - 1) // LANES * LANES
-    place(s, &cursor)
-    s.block = allocate(<size_t>cursor)
-    if s.block == NULL:
-        return False
-    cursor = s.block
-    place(s, &cursor)
-    return True
+    s.team.scratch_size = padded(max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
+                                 + 2 * LANES)
+    place(s, &room)
+    return room
+
+
+cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil:
+    """Lay the buffers out in memory that begins on cache lines; see solver_size."""
+    cdef Room room = Room(kept, work)
+    place(s, &room)
+    point_at_team(s)
 
 
 cdef void point_at_team(SolverState *s) noexcept nogil:

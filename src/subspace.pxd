@@ -3,6 +3,7 @@
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
+from lbfgsb._core.kernels cimport Room
 
 
 ctypedef struct Subspace:
@@ -20,7 +21,7 @@ ctypedef struct Subspace:
     double limit             # the largest feasible multiple of d
 
 
-cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil
+cdef void subspace_place(Subspace *sub, Py_ssize_t m, Room *room) noexcept nogil
 cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *cauchy,
                                 bint check, double *error) noexcept nogil
 cdef void subspace_truncated_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,

@@ -34,15 +34,15 @@ cdef enum:
     PROJECT = -1
 
 
-cdef void subspace_place(Subspace *sub, Py_ssize_t m, char **cursor) noexcept nogil:
-    sub.e = <double *>carve(cursor, 2 * m, sizeof(double))
-    sub.h = <double *>carve(cursor, 2 * m, sizeof(double))
+cdef void subspace_place(Subspace *sub, Py_ssize_t m, Room *room) noexcept nogil:
+    sub.e = <double *>carve(&room.work, 2 * m, sizeof(double))
+    sub.h = <double *>carve(&room.work, 2 * m, sizeof(double))
     sub.ld = 2 * padded(m)
-    sub.P = <double *>carve(cursor, m * sub.ld, sizeof(double))
-    sub.C = <double *>carve(cursor, m * padded(m), sizeof(double))
-    sub.a = <double *>carve(cursor, m, sizeof(double))
-    sub.b = <double *>carve(cursor, m, sizeof(double))
-    sub.work = <double *>carve(cursor, m * sub.ld, sizeof(double))
+    sub.P = <double *>carve(&room.work, m * sub.ld, sizeof(double))
+    sub.C = <double *>carve(&room.work, m * padded(m), sizeof(double))
+    sub.a = <double *>carve(&room.work, m, sizeof(double))
+    sub.b = <double *>carve(&room.work, m, sizeof(double))
+    sub.work = <double *>carve(&room.work, m * sub.ld, sizeof(double))
 
 
 # --- the coefficients e -------------------------------------------------------------------

@@ -1,0 +1,283 @@
+"""`minimize_batch`: many problems of the same number of variables at once.
+
+Each problem is solved as `minimize_lbfgsb` solves it alone, to the last bit. What is shared is the
+calls of the objective, which gets the points of all problems that still run as the rows of one
+array; or, with a compiled objective, the threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeResult
+
+from lbfgsb._bounds import as_bound_rows, as_starts
+from lbfgsb._core.batch import Lockstep, solve_compiled
+from lbfgsb._lowlevel import as_compiled, is_compiled
+from lbfgsb._result import ENDS, NOT_FINITE, what_is_not_finite
+from lbfgsb._solver import as_options
+
+Vector = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+_STATUS = np.array([status for status, _, _ in ENDS])
+_SUCCESS = np.array([success for _, success, _ in ENDS])
+
+
+def minimize_batch(
+    fun: Any,
+    x0: ArrayLike,
+    *,
+    bounds: Any = None,
+    args: Sequence[Any] = (),
+    maxcor: int = 10,
+    ftarget: float | None = None,
+    ftol: float = 1e-5,
+    gtol: float = 1e-5,
+    maxiter: int = 50,
+    maxfun: int = 15000,
+    maxls: int = 20,
+    max_steplength: float = 1e8,
+    ftol_linesearch: float = 1e-3,
+    gtol_linesearch: float = 0.9,
+    xtol_linesearch: float = 0.1,
+    eps_SY: float = 2.2e-16,
+    callback: Callable[[OptimizeResult], Any] | None = None,
+    threads: int = 1,
+) -> OptimizeResult:
+    r"""Minimise many functions of n variables at once, each subject to its bounds.
+
+    Parameters
+    ----------
+    fun : callable or scipy.LowLevelCallable
+        ``fun(X, *args_rows) -> (F, G)``: the points of the k problems that still run, shape (k, n),
+        their values, (k,), and their gradients, (k, n). X is an array of float64, C-contiguous,
+        that is never written again while you hold it. F and G may be of any real type and layout,
+        also anything with ``__array__`` or DLPack that lies in the memory of the CPU: tensors of
+        PyTorch, arrays of JAX. A row that is not finite makes the step of that problem shorter and
+        touches no other. ``StopIteration`` ends all with status 3.
+
+        A `scipy.LowLevelCallable` as `minimize_lbfgsb` takes it: each problem is run to its end
+        without the GIL, and the problems are spread over `threads`.
+    x0 : array_like, shape (B, n)
+        The starts, a row for each problem; clipped into the bounds.
+    bounds : array_like of shape (n, 2) or (B, n, 2), sequence of (min, max), or Bounds, optional
+        For all problems, or for each. The sides of a `scipy.optimize.Bounds` may be scalars, (n,),
+        or (B, n). None and ±inf mean no bound.
+    args : sequence, optional
+        Each entry has B rows; `fun` gets those of the running problems, ``entry[rows]``. With a
+        LowLevelCallable one entry, whose rows are the data of the problems: an array of B
+        addresses (integers of a pointer's size), or of float64, shape (B,) or (B, d), C-contiguous
+        along the rows, of which each problem gets the address of its row.
+    maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch, \
+    gtol_linesearch, xtol_linesearch, eps_SY
+        For each problem, as in `minimize_lbfgsb` and with its defaults.
+    callback : callable, optional
+        ``callback(intermediate_result)`` after each call of `fun`, with x, fun, jac, nit, nfev, njev,
+        projected_gradient, status (−1 for a problem that runs) and success of all problems, and
+        nrounds; the arrays are yours. Returning True, or raising ``StopIteration``, ends all with
+        status 3; an array of bool, shape (B,), ends those. Not with a LowLevelCallable.
+    threads : int, default 1
+        Threads for the solvers' own work, from 512 problems each on, or for whole problems with a
+        LowLevelCallable. The results do not depend on it.
+
+    Returns
+    -------
+    OptimizeResult
+        With
+
+        - x (B, n), fun (B,), jac (B, n), projected_gradient (B,): as `minimize_lbfgsb` gives them for
+          each problem alone;
+        - nit, nfev, njev, status (B,) of int, success (B,) of bool, message, a list of B strings;
+        - nrounds: how many times `fun` was called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad input, with the name of the argument; nothing has been evaluated then. Also where
+        `fun` returns something of another shape. An exception in `fun` or `callback` comes out as it
+        is.
+    MemoryError
+        The solvers take about 18 · `maxcor` · max(n, 8) + 64 · n bytes a problem.
+
+    See Also
+    --------
+    minimize_lbfgsb : one problem.
+
+    Examples
+    --------
+    Ten thousand fits of y = a exp(−b t), each with noise of its own, a ≥ 0 and 0 ≤ b ≤ 5:
+
+    >>> import numpy as np
+    >>> from lbfgsb import minimize_batch
+    >>> rng = np.random.default_rng(0)
+    >>> t = np.linspace(0, 1, 20)
+    >>> y = 2 * np.exp(-3 * t) + 0.01 * rng.standard_normal((10_000, 20))
+    >>> def misfit(X, y):
+    ...     a, b = X[:, :1], X[:, 1:]
+    ...     decay = np.exp(-b * t)
+    ...     r = a * decay - y
+    ...     G = np.stack([(r * decay).sum(axis=1), (r * -a * t * decay).sum(axis=1)], axis=1)
+    ...     return 0.5 * (r * r).sum(axis=1), G
+    >>> res = minimize_batch(misfit, np.ones((10_000, 2)), args=(y,), bounds=[(0, None), (0, 5)],
+    ...                      ftol=1e-12)
+    >>> bool(res.success.all()), np.median(res.x, axis=0).round(2)
+    (True, array([2., 3.]))
+    """
+    starts = as_starts(x0)
+    count, n = starts.shape
+    lower, upper = as_bound_rows(bounds, count, n)
+    options = as_options(
+        maxcor=maxcor,
+        ftarget=ftarget,
+        ftol=ftol,
+        gtol=gtol,
+        maxiter=maxiter,
+        maxfun=maxfun,
+        maxls=maxls,
+        max_steplength=max_steplength,
+        ftol_linesearch=ftol_linesearch,
+        gtol_linesearch=gtol_linesearch,
+        xtol_linesearch=xtol_linesearch,
+        eps_SY=eps_SY,
+        threads=threads,
+    )
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable; got {callback!r}")
+    if is_compiled(fun):
+        if callback is not None:
+            raise ValueError("callback can't be called where fun is a LowLevelCallable")
+        objective, data = as_compiled(fun), _addresses(args, count)
+        arrays = solve_compiled(objective, data, starts, lower, upper, options)
+        return _make_result(arrays, int(arrays["nfev"].sum()))
+    if not callable(fun):
+        raise TypeError(f"fun must be callable; got {fun!r}")
+    rows = _Rows(args, count)
+    solvers = Lockstep(starts, lower, upper, options)
+    del starts, lower, upper  # the solvers have their own
+    try:
+        _run(solvers, fun, rows, callback)
+    except StopIteration:
+        solvers.stop(np.ones(count, dtype=np.uint8))
+    return _make_result(solvers.state(), solvers.rounds)
+
+
+def _run(
+    solvers: Lockstep,
+    fun: Callable[..., Any],
+    rows: _Rows,
+    callback: Callable[[OptimizeResult], Any] | None,
+) -> None:
+    """Drive all problems to their ends."""
+    while solvers.running:
+        X = solvers.ask()
+        if not solvers.running:
+            return
+        pair = fun(X, *rows.of(solvers))
+        F, G = _as_values(pair, X.shape)
+        del pair, X  # the array is used again if nobody else holds it
+        solvers.tell(F, G)
+        if callback is not None:
+            said = callback(_make_result(solvers.state(), solvers.rounds))
+            if said is not None:
+                solvers.stop(_as_mask(said, solvers.count))
+
+
+class _Rows:
+    """The rows of `args` that belong to the running problems, taken anew when those change."""
+
+    def __init__(self, args: Sequence[Any], count: int) -> None:
+        if not isinstance(args, (tuple, list)):
+            raise TypeError(f"args must be a tuple of arrays of B rows; got {type(args).__name__}")
+        self._entries = [entry if hasattr(entry, "shape") else np.asarray(entry) for entry in args]
+        for i, entry in enumerate(self._entries):
+            if len(entry.shape) == 0 or entry.shape[0] != count:
+                raise ValueError(
+                    f"args[{i}] must have a row for each of the {count} problems; its shape is "
+                    f"{tuple(entry.shape)}"
+                )
+        self._count = count
+        self._rows = self._entries
+
+    def of(self, solvers: Lockstep) -> list[Any]:
+        if self._entries and solvers.running != self._count:
+            self._count = solvers.running
+            running = solvers.rows()
+            self._rows = [entry[running] for entry in self._entries]
+        return self._rows
+
+
+def _as_values(pair: Any, shape: tuple[int, int]) -> tuple[Vector, Vector]:
+    """Return what `fun` returned as contiguous arrays of float64, (k,) and (k, n)."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"fun must return the pair (F, G); got {type(pair).__name__}")
+    F, G = (_as_floats(name, value) for name, value in zip("FG", pair, strict=True))
+    if F.shape not in ((shape[0],), (shape[0], 1)):
+        raise ValueError(
+            f"fun must return F of shape ({shape[0]},) for X of {shape}; got {F.shape}"
+        )
+    if G.shape != shape:
+        raise ValueError(f"fun must return G of the shape of X, {shape}; got {G.shape}")
+    return F.reshape(-1), G
+
+
+def _as_floats(name: str, value: Any) -> Vector:
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        value = np.from_dlpack(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"fun must return real numbers in {name}; got {array.dtype}")
+    return np.require(array, np.float64, ["C", "A"])
+
+
+def _as_mask(said: Any, count: int) -> NDArray[np.uint8]:
+    mask = np.asarray(said)
+    if mask.shape not in ((), (count,)):
+        raise ValueError(
+            f"callback must return None, a bool, or an array of bool of shape ({count},); got an "
+            f"array of shape {mask.shape}"
+        )
+    return np.array(np.broadcast_to(mask.astype(bool), (count,)), dtype=np.uint8)
+
+
+def _addresses(args: Sequence[Any], count: int) -> Indices | None:
+    """Return where each problem's data are, for a compiled objective."""
+    if not isinstance(args, (tuple, list)) or len(args) > 1:
+        raise ValueError(
+            "with a LowLevelCallable, args must be empty or have one entry, the data of the "
+            f"problems; got {args!r}"
+        )
+    if len(args) == 0:
+        return None
+    data = np.asarray(args[0])
+    if data.ndim == 0 or data.shape[0] != count:
+        raise ValueError(
+            f"args[0] must have a row for each of the {count} problems; its shape is {data.shape}"
+        )
+    if data.dtype.kind in "iu" and data.dtype.itemsize == np.dtype(np.intp).itemsize:
+        if data.ndim == 1:
+            return np.ascontiguousarray(data).view(np.intp)
+    elif data.dtype == np.float64 and isinstance(args[0], np.ndarray):
+        if data.ndim == 1 or (data.ndim == 2 and data.strides[1] == data.itemsize):
+            return data.ctypes.data + data.strides[0] * np.arange(count)
+    raise ValueError(
+        "args[0] must be an array of addresses, shape (B,), or of float64, shape (B,) or (B, d) with "
+        f"contiguous rows; got {data.dtype} of shape {data.shape}, strides {data.strides}"
+    )
+
+
+def _make_result(arrays: dict[str, Any], rounds: int) -> OptimizeResult:
+    reason = arrays.pop("reason")
+    message = [ENDS[r][2] for r in reason.tolist()]
+    for i in np.flatnonzero(reason == NOT_FINITE):
+        message[i] += what_is_not_finite(arrays["fun"][i], arrays["jac"][i])
+    return OptimizeResult(
+        **arrays,
+        status=_STATUS[reason],
+        success=_SUCCESS[reason],
+        message=message,
+        nrounds=rounds,
+    )

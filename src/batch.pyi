@@ -1,0 +1,36 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbfgsb._core.objective import CompiledObjective
+
+Vector = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+class Lockstep:
+    count: int
+    n: int
+    running: int
+    rounds: int
+    def __init__(
+        self,
+        x0: Vector,
+        lower: Vector | None,
+        upper: Vector | None,
+        options: dict[str, Any],
+    ) -> None: ...
+    def ask(self) -> Vector: ...
+    def rows(self) -> Indices: ...
+    def tell(self, F: Vector, G: Vector) -> None: ...
+    def stop(self, which: NDArray[np.bool_]) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+
+def solve_compiled(
+    objective: CompiledObjective,
+    data: Indices | None,
+    x0: Vector,
+    lower: Vector | None,
+    upper: Vector | None,
+    options: dict[str, Any],
+) -> dict[str, Any]: ...

@@ -1,0 +1,404 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Many problems of the same number of variables: in lockstep, or each to its end.
+
+With a Python objective (`Lockstep`) all problems that are not over wait for f and g at once: one
+call for all of them, then each goes on to its next point. Each is a state machine of its own, so
+that its bits are those of a run alone. What a state machine keeps from one evaluation to the next
+has its own memory; work within a call is shared by the problems that one thread looks after, which
+at n = 10 is 90 % of what a solver has.
+
+With a compiled objective (`solve_compiled`) there is nothing to wait for: each thread takes one
+problem after the other and runs it to its end, in one state machine.
+"""
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, NAN
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from lbfgsb._core.driver cimport LOOK, OVER, Evaluator, Pause, drive, next_point, seconds
+from lbfgsb._core.kernels cimport Room, allowed_threads
+from lbfgsb._core.objective cimport (CompiledObjective, is_ours_alone, new_matrix, vector_data)
+from lbfgsb._core.solver cimport (DONE, START, Options, Reason, SolverState, default_options,
+                                  solver_begin, solver_create, solver_destroy, solver_place,
+                                  solver_size, solver_stop, solver_tell, solver_test)
+
+import threading
+
+import numpy as np
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **pointer, size_t alignment, size_t size)
+
+# Fewer problems than this are not worth a thread of their own.
+cdef enum:
+    WORTH_A_THREAD = 512
+
+# How often a run without the GIL lets Python look for signals, in seconds.
+cdef double LOOK_EVERY = 0.05
+
+
+cdef void set_options(Options *o, dict options):
+    """The options of every problem; each has one thread."""
+    default_options(o)
+    o.maxcor, o.maxiter, o.maxfun = options['maxcor'], options['maxiter'], options['maxfun']
+    o.ftol, o.gtol, o.ftarget = options['ftol'], options['gtol'], options['ftarget']
+    o.maxls, o.max_steplength = options['maxls'], options['max_steplength']
+    o.ftol_linesearch = options['ftol_linesearch']
+    o.gtol_linesearch = options['gtol_linesearch']
+    o.xtol_linesearch, o.eps_SY = options['xtol_linesearch'], options['eps_SY']
+
+
+# The starts and bounds of all problems: a row each, or one row of bounds for all.
+ctypedef struct Problems:
+    Py_ssize_t n
+    const double *x0         # (count, n)
+    const double *lower      # (count, n) or (1, n), or NULL
+    const double *upper
+    Py_ssize_t stride        # from one row of the bounds to the next: n or 0
+
+
+cdef Problems problems_of(const double[:, ::1] x0, lower, upper) except *:
+    cdef Problems all
+    cdef const double[:, ::1] low, high
+    all.n, all.x0 = x0.shape[1], &x0[0, 0]
+    all.lower = all.upper = NULL
+    all.stride = 0
+    if lower is not None:
+        low, high = lower, upper
+        all.lower, all.upper = &low[0, 0], &high[0, 0]
+        all.stride = all.n if low.shape[0] > 1 else 0
+    return all
+
+
+cdef bint is_bounded(const Problems *all, Py_ssize_t problem) noexcept nogil:
+    """Has the problem a finite bound? Without one, it is solved as a problem without bounds."""
+    cdef Py_ssize_t i, row = problem * all.stride
+    if all.lower != NULL:
+        for i in range(row, row + all.n):
+            if all.lower[i] > -INFINITY or all.upper[i] < INFINITY:
+                return True
+    return False
+
+
+cdef void begin(SolverState *s, const Problems *all, Py_ssize_t problem) noexcept nogil:
+    """Start a problem, its buffers being in place."""
+    cdef Py_ssize_t n = all.n
+    memcpy(s.box.x, all.x0 + problem * n, n * sizeof(double))
+    if s.box.bounded:
+        memcpy(s.box.lower, all.lower + problem * all.stride, n * sizeof(double))
+        memcpy(s.box.upper, all.upper + problem * all.stride, n * sizeof(double))
+    solver_begin(s)
+    solver_test(s)
+
+
+# Where the results go, a row or an element for each problem.
+ctypedef struct Results:
+    double *x
+    double *g
+    double *f
+    double *norm
+    Py_ssize_t *nit
+    Py_ssize_t *nfev
+    Py_ssize_t *njev
+    Py_ssize_t *reason
+
+
+cdef Results results_in(dict arrays):
+    cdef Results out
+    cdef double[:, ::1] x = arrays['x'], g = arrays['jac']
+    cdef double[::1] f = arrays['fun'], norm = arrays['projected_gradient']
+    cdef Py_ssize_t[::1] nit = arrays['nit'], nfev = arrays['nfev'], njev = arrays['njev']
+    cdef Py_ssize_t[::1] reason = arrays['reason']
+    out.x, out.g, out.f, out.norm = &x[0, 0], &g[0, 0], &f[0], &norm[0]
+    out.nit, out.nfev, out.njev, out.reason = &nit[0], &nfev[0], &njev[0], &reason[0]
+    return out
+
+
+def new_results(Py_ssize_t count, Py_ssize_t n):
+    """Return arrays for the results of `count` problems, by name."""
+    return {'x': np.empty((count, n)), 'fun': np.empty(count), 'jac': np.empty((count, n)),
+            'projected_gradient': np.empty(count), 'nit': np.empty(count, dtype=np.intp),
+            'nfev': np.empty(count, dtype=np.intp), 'njev': np.empty(count, dtype=np.intp),
+            'reason': np.empty(count, dtype=np.intp)}
+
+
+cdef void write_result(const SolverState *s, Py_ssize_t problem, Results *out) noexcept nogil:
+    cdef Py_ssize_t n = s.box.n
+    memcpy(out.x + problem * n, s.box.x, n * sizeof(double))
+    memcpy(out.g + problem * n, s.box.g, n * sizeof(double))
+    out.f[problem], out.norm[problem] = s.f, s.box.norm
+    out.nit[problem], out.nfev[problem], out.njev[problem] = s.nit, s.nfev, s.njev
+    out.reason[problem] = s.reason
+
+
+# --- in lockstep --------------------------------------------------------------------------
+
+
+cdef class Lockstep:
+    """Problems that get f and g together, by ask and tell.
+
+    Parameters
+    ----------
+    x0 : ndarray of float64, shape (B, n), C-contiguous
+        The starts; clipped into the bounds.
+    lower, upper : ndarray of float64, shape (B, n) or (1, n), C-contiguous, or None
+    options : dict
+        As checked by the caller. With ``threads`` the problems are shared out to threads.
+    """
+
+    def __cinit__(self, const double[:, ::1] x0, lower, upper, dict options):
+        self.count, self.n = x0.shape[0], x0.shape[1]
+        self.parts = min(<Py_ssize_t>options['threads'], self.count)
+        self.states = <SolverState *>calloc(self.count, sizeof(SolverState))
+        self.index = <Py_ssize_t *>calloc(self.count, sizeof(Py_ssize_t))
+        self.first = <Py_ssize_t *>calloc(self.parts + 1, sizeof(Py_ssize_t))
+        if self.states == NULL or self.index == NULL or self.first == NULL:
+            raise MemoryError(f'no memory for {self.count} problems')
+        self.allocate(x0, lower, upper, options)
+
+    def __dealloc__(self):
+        free(self.first)
+        free(self.index)
+        free(self.states)
+        free(self.block)
+
+    cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1:
+        """One block for all, and every problem at its start in it."""
+        cdef Problems all = problems_of(x0, lower, upper)
+        cdef Py_ssize_t i, part, kept = 0, work = 0
+        cdef double total = 0
+        cdef char *at
+        cdef Room room
+        cdef Options o
+        cdef void *block = NULL
+        set_options(&o, options)
+        for i in range(self.count):
+            self.states[i].options = o
+            room = solver_size(&self.states[i], self.n, is_bounded(&all, i))
+            if room.kept == NULL:
+                raise MemoryError(f'no memory for n = {self.n}, maxcor = {o.maxcor}')
+            total += <double><size_t>room.kept
+            work = max(work, <Py_ssize_t><size_t>room.work)
+        total += <double>work * self.parts
+        if total > 1e18 or posix_memalign(&block, 64, <size_t>total) != 0:
+            raise MemoryError(f'no memory for {self.count} problems with n = {self.n}, '
+                              f'maxcor = {o.maxcor}: {total / 1e9:.1f} GB')
+        self.block = <char *>block
+        at = self.block + work * self.parts
+        for part in range(self.parts + 1):
+            self.first[part] = part * self.count // self.parts
+        with nogil:
+            for part in range(self.parts):
+                for i in range(self.first[part], self.first[part + 1]):
+                    self.index[i] = i
+                    room = solver_size(&self.states[i], self.n, is_bounded(&all, i))
+                    solver_place(&self.states[i], at, self.block + part * work)
+                    at += <size_t>room.kept
+                    begin(&self.states[i], &all, i)
+            self.running = self.count
+            self.drop_ended(NULL)
+        return 0
+
+    def ask(self):
+        """Return the points where f and g are wanted, (running, n), in the order of `rows`.
+
+        A problem may end on the way to its next point; then it is not among them. The array is
+        used again if nobody else holds it.
+        """
+        cdef double *points
+        cdef Py_ssize_t part
+        cdef int threads = self.threads()
+        if (self.points is None or len(self.points) != self.running
+                or not is_ours_alone(self.points)):
+            self.points = new_matrix(self.running, self.n)
+        points = vector_data(self.points)
+        with nogil:
+            for part in prange(self.parts, num_threads=threads, schedule='static'):
+                self.advance(part, points)
+            self.drop_ended(points)
+        if len(self.points) != self.running:
+            self.points = self.points[:self.running].copy()
+        return self.points
+
+    def rows(self):
+        """Return the problems that run, (running,)."""
+        cdef Py_ssize_t[::1] out
+        array = np.empty(self.running, dtype=np.intp)
+        if self.running > 0:
+            out = array
+            memcpy(&out[0], self.index, self.running * sizeof(Py_ssize_t))
+        return array
+
+    def tell(self, const double[::1] F, const double[:, ::1] G):
+        """Take f (running,) and g (running, n) at the points that `ask` has returned."""
+        cdef Py_ssize_t part
+        cdef int threads = self.threads()
+        self.rounds += 1
+        with nogil:
+            for part in prange(self.parts, num_threads=threads, schedule='static'):
+                self.take(part, &F[0], &G[0, 0])
+            self.drop_ended(NULL)
+
+    def stop(self, const unsigned char[::1] which):
+        """End the running problems where `which` (B,) is not zero, on the user's word."""
+        cdef Py_ssize_t r
+        for r in range(self.running):
+            if which[self.index[r]]:
+                solver_stop(&self.states[self.index[r]])
+        self.drop_ended(NULL)
+
+    def state(self):
+        """Return where every problem stands: arrays by name."""
+        cdef Py_ssize_t i
+        arrays = new_results(self.count, self.n)
+        cdef Results out = results_in(arrays)
+        with nogil:
+            for i in range(self.count):
+                write_result(&self.states[i], i, &out)
+        return arrays
+
+    cdef int threads(self) noexcept nogil:
+        return allowed_threads(<int>max(1, min(self.parts, self.running // WORTH_A_THREAD)))
+
+    cdef void advance(self, Py_ssize_t part, double *points) noexcept nogil:
+        """Each problem of a part to its next point."""
+        cdef Py_ssize_t r
+        for r in range(self.first[part], self.first[part + 1]):
+            next_point(&self.states[self.index[r]], points + r * self.n)
+
+    cdef void take(self, Py_ssize_t part, const double *F, const double *G) noexcept nogil:
+        """Tell each problem of a part."""
+        cdef Py_ssize_t r
+        cdef SolverState *s
+        cdef bint at_start
+        for r in range(self.first[part], self.first[part + 1]):
+            s = &self.states[self.index[r]]
+            at_start = s.phase == START
+            if solver_tell(s, F[r], G + r * self.n) or at_start:
+                solver_test(s)
+
+    cdef bint drop_ended(self, double *points) noexcept nogil:
+        """Close the gaps that ended problems leave in `index` and in `points`, if not NULL."""
+        cdef Py_ssize_t part, r, begin, count = 0
+        for part in range(self.parts):
+            begin = count
+            for r in range(self.first[part], self.first[part + 1]):
+                if self.states[self.index[r]].phase == DONE:
+                    continue
+                if count != r:
+                    self.index[count] = self.index[r]
+                    if points != NULL:
+                        memcpy(points + count * self.n, points + r * self.n,
+                               self.n * sizeof(double))
+                count += 1
+            self.first[part] = begin
+        self.first[self.parts] = self.running = count
+        return True
+
+
+# --- each to its end ----------------------------------------------------------------------
+
+
+# What one thread works with.
+ctypedef struct Worker:
+    SolverState with_bounds
+    SolverState without_bounds
+    Evaluator e
+
+
+cdef class Signals:
+    """Whether Python has an exception for the threads: Ctrl-C, mostly."""
+
+    cdef bint stop           # seen by all
+    cdef bint can_look       # signals are for the main thread
+    cdef object error
+
+    def __cinit__(self):
+        self.can_look = threading.get_ident() == threading.main_thread().ident
+
+    cdef void look(self) noexcept with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            self.error, self.stop = error, True
+
+
+cdef void solve(Worker *worker, const Problems *all, Py_ssize_t problem, bint looks,
+                Signals signals, Results *out) noexcept nogil:
+    """Run one problem to its end, or until a signal has come."""
+    cdef SolverState *s = &worker.without_bounds
+    cdef Py_ssize_t i
+    if is_bounded(all, problem):
+        s = &worker.with_bounds
+    for i in range(all.n):
+        worker.e.g[i] = NAN    # a component that is never set shows at x0
+    begin(s, all, problem)
+    while not signals.stop and drive(s, &worker.e) == LOOK:
+        if looks:
+            signals.look()
+        worker.e.look_at = seconds() + LOOK_EVERY
+    write_result(s, problem, out)
+
+
+def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, lower, upper,
+                   dict options):
+    """Solve each problem with a compiled objective; return the results, arrays by name.
+
+    Parameters
+    ----------
+    objective : CompiledObjective
+    data : ndarray of intp, shape (B,), or None
+        The address that the objective gets for each problem; None: its own for all.
+    x0, lower, upper, options
+        As for `Lockstep`.
+    """
+    cdef Problems all = problems_of(x0, lower, upper)
+    cdef Py_ssize_t i, count = x0.shape[0], n = x0.shape[1]
+    cdef int t, threads = allowed_threads(<int>min(<Py_ssize_t>options['threads'], count))
+    cdef Worker *workers = <Worker *>calloc(threads, sizeof(Worker))
+    cdef const Py_ssize_t[::1] addresses
+    cdef const Py_ssize_t *address = NULL
+    cdef Signals signals = Signals()
+    cdef bint can_look = signals.can_look
+    arrays = new_results(count, n)
+    cdef Results out = results_in(arrays)
+    buffers = np.empty((threads, 2, n))
+    if data is not None:
+        addresses = data
+        address = &addresses[0]
+    if workers == NULL:
+        raise MemoryError(f'no memory for {threads} threads')
+    try:
+        for t in range(threads):
+            hire(&workers[t], objective, n, options, vector_data(buffers[t]))
+        with nogil:
+            for i in prange(count, num_threads=threads, schedule='dynamic', chunksize=8):
+                if not signals.stop:
+                    if address != NULL:
+                        workers[threadid()].e.data = <void *>address[i]
+                    solve(&workers[threadid()], &all, i, can_look and threadid() == 0, signals,
+                          &out)
+    finally:
+        for t in range(threads):
+            solver_destroy(&workers[t].with_bounds)
+            solver_destroy(&workers[t].without_bounds)
+        free(workers)
+    if signals.error is not None:
+        raise signals.error
+    return arrays
+
+
+cdef int hire(Worker *worker, CompiledObjective objective, Py_ssize_t n, dict options,
+              double *buffers) except -1:
+    """A state machine with bounds and one without, and buffers (2, n) for the objective."""
+    set_options(&worker.with_bounds.options, options)
+    worker.without_bounds.options = worker.with_bounds.options
+    if not (solver_create(&worker.with_bounds, n, True)
+            and solver_create(&worker.without_bounds, n, False)):
+        raise MemoryError(f"no memory for n = {n}, maxcor = {options['maxcor']}")
+    worker.e.fun, worker.e.data = objective.fun, objective.data
+    worker.e.x, worker.e.g = buffers, buffers + n
+    worker.e.look_at = seconds() + LOOK_EVERY
+    return 0
