@@ -64,6 +64,13 @@ from lbfgsb.benchmarks import (  # noqa: E402
     styblinski_tang,
     styblinski_tang_grad,
 )
+from lbfgsb.scipy_compat import (  # noqa: E402
+    fmin_l_bfgs_b,
+    patch_scipy,
+    patched_scipy,
+    scipy_method,
+    unpatch_scipy,
+)
 
 __version__ = "2.0.0.dev0"
 
@@ -85,18 +92,23 @@ __all__ = [
     "beale",
     "beale_grad",
     "extract_hess_inv_diag",
+    "fmin_l_bfgs_b",
     "get_grad_projection_inf_norm",
     "griewank",
     "griewank_grad",
     "minimize_lbfgsb",
+    "patch_scipy",
+    "patched_scipy",
     "quartic",
     "quartic_grad",
     "rastrigin",
     "rastrigin_grad",
     "rosenbrock",
     "rosenbrock_grad",
+    "scipy_method",
     "sphere",
     "sphere_grad",
     "styblinski_tang",
     "styblinski_tang_grad",
+    "unpatch_scipy",
 ]
