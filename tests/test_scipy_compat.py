@@ -1,4 +1,4 @@
-"""SciPy's doors: the same words, statuses, counts and conventions, and a patch that can be undone."""
+"""SciPy's doors: its words, statuses, counts and conventions, and a patch that can be undone."""
 
 from __future__ import annotations
 
@@ -431,6 +431,7 @@ class TestArguments:
         [lambda g: g[None, :], lambda g: g[:, None], np.matrix, list, np.float32],
         ids=["row", "column", "matrix", "list", "single"],
     )
+    @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
     def test_gradients_of_every_shape_that_scipy_takes(self, solve, shape):
         res = solve(quartic, [3.0, -1.0], jac=lambda x: shape(quartic_grad(x)))
         same = solve(lambda x: (quartic(x), shape(quartic_grad(x))), [3.0, -1.0], jac=True)
@@ -587,12 +588,14 @@ class TestFmin:
         "kind", ["fprime", "pair", "approx_grad"], ids=["fprime", "pair", "approx_grad"]
     )
     def test_agrees_with_scipys(self, kind):
+        # Differences don't get far below their own rounding errors.
+        factr = 1e4 if kind == "approx_grad" else 10.0
         kwargs = {
             "fprime": {"func": rosen, "fprime": rosen_der},
             "pair": {"func": lambda x: (rosen(x), rosen_der(x))},
-            "approx_grad": {"func": rosen, "approx_grad": 1, "epsilon": 1e-7},
+            "approx_grad": {"func": rosen, "approx_grad": 1, "epsilon": 1e-8},
         }[kind]
-        kwargs |= {"bounds": BOUNDS, "factr": 10.0, "pgtol": 1e-6}
+        kwargs |= {"bounds": BOUNDS, "factr": factr, "pgtol": 1e-6}
         x, f, d = lbfgsb.fmin_l_bfgs_b(x0=START, **kwargs)
         sx, sf, sd = scipy.optimize.fmin_l_bfgs_b(x0=START, **kwargs)
         np.testing.assert_allclose(x, sx, atol=1e-5)
@@ -602,13 +605,16 @@ class TestFmin:
         assert type(f) is type(sf)
 
     def test_takes_its_arguments_in_the_documented_order(self):
-        seen = []
+        seen, box = [], [(-2, 0.8), (None, None), (0, 3)]
         x, _, d = lbfgsb.fmin_l_bfgs_b(
-            quartic, [3.0], quartic_grad, (), 0, [(0, 5)], 7, 1e7, 1e-5, 1e-8, 90, 4, seen.append, 9
+            rosen, START, rosen_der, (), 0, box, 7, 1e7, 1e-5, 1e-8, 90, 4, seen.append, 9
         )
+        res = by_method(
+            rosen, START, jac=rosen_der, bounds=box, options={"maxcor": 7, "maxiter": 4, "maxls": 9}
+        )
+        assert x.tobytes() == res.x.tobytes()
         assert d["nit"] == len(seen) == 4
         assert d["warnflag"] == 1
-        assert 1 < x[0] < 3
 
     def test_passes_args(self):
         x, _, _ = lbfgsb.fmin_l_bfgs_b(
@@ -863,7 +869,7 @@ class TestGlobalOptimisers:
         kwargs = {"method": method, "bounds": self.BOX} if method else None
         with lbfgsb.patched_scipy():
             res = dual_annealing(
-                bumps, self.BOX, maxiter=40, minimizer_kwargs=kwargs, **_rng(dual_annealing)
+                bumps, self.BOX, maxiter=200, minimizer_kwargs=kwargs, **_rng(dual_annealing)
             )
         assert res.fun == pytest.approx(0, abs=1e-8)
         assert runs
@@ -890,7 +896,7 @@ class TestGlobalOptimisers:
     def test_differential_evolution(self, polish, runs):
         with lbfgsb.patched_scipy():
             res = differential_evolution(
-                bumps, self.BOX, polish=polish, tol=1e-3, **_rng(differential_evolution)
+                bumps, self.BOX, polish=polish, maxiter=20, **_rng(differential_evolution)
             )
         assert res.fun == pytest.approx(0, abs=1e-8)
         assert runs == [1]

@@ -81,8 +81,16 @@ def _run(package: str, arguments: list[str]) -> int:
     try:
         witness = _Witness()
         status = pytest.main(
-            # The packages bring the configuration they need; the one of this folder is ours.
-            ["-c", os.devnull, "-p", "no:cacheprovider", "-q", "--pyargs", *modules, *arguments],
+            [
+                f"-c{os.devnull}",  # not this folder's configuration
+                "-pno:cacheprovider",
+                # Leaves sys.path alone: processes that tests start import what this one does.
+                "--import-mode=importlib",
+                "-q",
+                "--pyargs",
+                *modules,
+                *arguments,
+            ],
             plugins=[witness],
         )
     finally:
