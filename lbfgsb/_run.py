@@ -69,7 +69,9 @@ def _run_module(name: str, arguments: list[str]) -> int:
 def _run_script(script: str, arguments: list[str]) -> int:
     sys.argv[:] = [script, *arguments]
     if os.path.isdir(script) or _is_archive(script):
-        sys.path.insert(0, script) if sys.flags.safe_path else _set_first_of_path(script)
+        if sys.flags.safe_path:  # what is run is on the path even so
+            sys.path.insert(0, "")
+        sys.path[0] = _absolute(script)
         sys.modules["__main__"] = _new_main()
         # As the interpreter does for a folder or a zip file.
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
@@ -77,7 +79,7 @@ def _run_script(script: str, arguments: list[str]) -> int:
     code = _compile(script)
     _set_first_of_path(os.path.dirname(os.path.realpath(script)))
     main = sys.modules["__main__"] = _new_main()
-    main.__file__ = os.path.abspath(script)
+    main.__file__ = _absolute(script)
     main.__loader__ = importlib.machinery.SourceFileLoader("__main__", main.__file__)
     vars(main)["__cached__"] = None
     exec(code, vars(main))
@@ -92,14 +94,14 @@ def _is_archive(script: str) -> bool:
 
 def _compile(script: str) -> CodeType:
     try:
-        with io.open_code(os.path.abspath(script)) as file:
+        with io.open_code(_absolute(script)) as file:
             code = pkgutil.read_code(file)  # None if it is no .pyc
             if code is None:
                 file.seek(0)
-                code = compile(file.read(), os.path.abspath(script), "exec", dont_inherit=True)
+                code = compile(file.read(), _absolute(script), "exec", dont_inherit=True)
     except OSError as error:
         print(
-            f"{sys.executable}: can't open file {os.path.abspath(script)!r}: "
+            f"{sys.executable}: can't open file {_absolute(script)!r}: "
             f"[Errno {error.errno}] {error.strerror}",
             file=sys.stderr,
         )
@@ -111,6 +113,8 @@ def _new_main() -> ModuleType:
     """Return an empty ``__main__``, for good: runpy's public functions take theirs away again."""
     main = ModuleType("__main__")
     vars(main)["__builtins__"] = builtins
+    if "__annotations__" in vars(sys.modules["__main__"]):  # up to Python 3.13
+        vars(main)["__annotations__"] = {}
     return main
 
 
@@ -118,3 +122,8 @@ def _set_first_of_path(folder: str) -> None:
     """Put the program's folder where the interpreter has put that of this command."""
     if not sys.flags.safe_path:
         sys.path[0] = folder
+
+
+def _absolute(script: str) -> str:
+    """Return the path as the interpreter does, which leaves ``..`` in it."""
+    return os.path.join(os.getcwd(), script)

@@ -505,11 +505,12 @@ def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
             OptimizeWarning,
             stacklevel=stacklevel,
         )
-    # Where SciPy takes a negative limit or tolerance, it means the same as 0.
-    for name in ("gtol", "maxiter", "maxfun"):
+    # SciPy takes limits that are no integers, and negative ones, which mean the same as 0.
+    for name, as_integer in (("gtol", None), ("maxiter", np.ceil), ("maxfun", np.floor)):
         value = options.get(name)
-        if isinstance(value, (int, float, np.number)) and value < 0:
-            options[name] = 0
+        if isinstance(value, (int, float, np.number)):
+            value = max(value, 0)
+            options[name] = value if as_integer is None else as_integer(value)
     return options
 
 

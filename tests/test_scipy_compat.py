@@ -344,6 +344,12 @@ class TestOptions:
         assert solve(rosen, START, options={"maxiter": -1}).nit == 0
 
     @doors
+    def test_limits_need_not_be_integers(self, solve):
+        assert solve(rosen, START, jac=rosen_der, options={"maxiter": 2.5}).nit == 3
+        assert solve(rosen, START, jac=rosen_der, options={"maxiter": np.inf}).success
+        assert solve(rosen, START, jac=rosen_der, options={"maxfun": 6.5}).nfev == 6
+
+    @doors
     @pytest.mark.parametrize(
         ("options", "named"),
         [({"maxcor": 0}, "maxcor"), ({"ftol": -1.0}, "ftol"), ({"maxls": 0}, "maxls")],

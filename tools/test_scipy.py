@@ -137,7 +137,7 @@ class _Witness:
 
     def pytest_collection_modifyitems(self, items):
         for item in items:
-            name = item.nodeid.split("tests/")[-1]
+            name = f"{item.path.name}::{item.name}"
             reason = EXPECTED_TO_DIFFER.get(name) or EXPECTED_TO_DIFFER.get(name.split("[")[0])
             if reason is not None:
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
