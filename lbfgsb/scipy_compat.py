@@ -218,7 +218,7 @@ def scipy_method(
     >>> res = minimize(rosen, [1.3, 0.7, 0.8], method=lbfgsb.scipy_method, jac=rosen_der,
     ...                bounds=[(0, 0.8)] * 3, options={"ftol": 1e-12})
     >>> res.success, res.x.round(4)
-    (True, array([0.8   , 0.6429, 0.4133]))
+    (True, array([0.8   , 0.6436, 0.4142]))
     """
     for name, given in (
         ("use Hessian information (hess)", hess is not None),

@@ -894,7 +894,7 @@ class TestGlobalOptimisers:
             True,
             pytest.param(
                 functools.partial(minimize, method=lbfgsb.scipy_method),
-                marks=pytest.mark.skipif(SCIPY < (1, 15), reason="no callable polish"),
+                marks=pytest.mark.skipif(SCIPY < (1, 17), reason="no callable polish"),
             ),
         ],
         ids=["patch", "method"],

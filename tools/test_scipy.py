@@ -28,7 +28,17 @@ import lbfgsb
 from lbfgsb import scipy_compat
 
 # Test (file::test, with its parameters if only some differ) -> why.
-EXPECTED_TO_DIFFER: dict[str, str] = {}
+EXPECTED_TO_DIFFER: dict[str, str] = {
+    "test_logistic.py::test_logistic_regression_callback_support[0]": (
+        "max_iter=0 is no iteration here, and the callback is not called; SciPy makes one"
+    ),
+    "test_gpr.py::test_duplicate_input[kernel5]": (
+        "two fits, of inputs that differ by 1e-15, end on a plateau where the likelihood does not "
+        "depend on the length scale; the test expects the same length scale. In the first, ours "
+        "leaves the bound of a variable whose gradient is exactly zero there and ends with a "
+        "lower value than SciPy, which stays at that bound in both"
+    ),
+}
 
 _MENTIONS_SCIPYS = re.compile(r"l[-_]bfgs[-_]b|lbfgsb", re.IGNORECASE)
 _MENTIONS_SKLEARNS = re.compile(r"lbfgs|l_bfgs_b|L-BFGS-B")
