@@ -94,7 +94,7 @@ def fmin_l_bfgs_b(
     m : int, default 10
         The number of pairs kept.
     factr : float, default 1e7
-        Stop when (f_k − f_{k+1}) / max(|f_k|, |f_{k+1}|, 1) ≤ `factr` · 2.2e-16.
+        Stop when ``(f_k - f_{k+1}) / max(|f_k|, |f_{k+1}|, 1) <= factr * 2.2e-16``.
     pgtol : float, default 1e-5
         Stop when the inf-norm of the projected gradient is at most `pgtol`.
     epsilon : float or array_like of shape (n,), default 1e-8
