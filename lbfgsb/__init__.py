@@ -68,6 +68,13 @@ from lbfgsb.benchmarks import (  # noqa: E402
     styblinski_tang_grad,
 )
 from lbfgsb.plotting import plot_bounds, plot_convergence  # noqa: E402
+from lbfgsb.scipy_compat import (  # noqa: E402
+    fmin_l_bfgs_b,
+    patch_scipy,
+    patched_scipy,
+    scipy_method,
+    unpatch_scipy,
+)
 
 __version__ = "2.0.0.dev0"
 
@@ -90,12 +97,15 @@ __all__ = [
     "beale_grad",
     "callbacks",
     "extract_hess_inv_diag",
+    "fmin_l_bfgs_b",
     "get_grad_projection_inf_norm",
     "get_include",
     "griewank",
     "griewank_grad",
     "minimize_batch",
     "minimize_lbfgsb",
+    "patch_scipy",
+    "patched_scipy",
     "plot_bounds",
     "plot_convergence",
     "quartic",
@@ -104,8 +114,10 @@ __all__ = [
     "rastrigin_grad",
     "rosenbrock",
     "rosenbrock_grad",
+    "scipy_method",
     "sphere",
     "sphere_grad",
     "styblinski_tang",
     "styblinski_tang_grad",
+    "unpatch_scipy",
 ]

@@ -1,8 +1,8 @@
 """The console script ``lbfgsb``.
 
-``lbfgsb demo`` solves two problems in the terminal, next to SciPy's L-BFGS-B; ``lbfgsb bench``
-measures both solvers' own time; ``lbfgsb info`` says what is installed and which processor
-features it uses.
+``lbfgsb demo`` solves two problems in the terminal, next to SciPy's L-BFGS-B; ``lbfgsb run``
+runs a program with ours in the place of SciPy's; ``lbfgsb bench`` measures both solvers' own time;
+``lbfgsb info`` says what is installed and which processor features it uses.
 
 A subcommand is a function that adds its parser and names the function to run; it is listed in
 `_COMMANDS`, and that is all.
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, OptimizeResult, minimize
 from scipy.special import expit
 
-from lbfgsb import _bench, get_grad_projection_inf_norm, minimize_lbfgsb
+from lbfgsb import _bench, _run, get_grad_projection_inf_norm, minimize_lbfgsb
 from lbfgsb.benchmarks import rosenbrock_fun_and_grad
 
 Vector: TypeAlias = NDArray[np.float64]
@@ -202,9 +202,7 @@ def _compare(problem: _Problem) -> OptimizeResult:
     print()
     _say(", ".join(f"{key} {value:g}" for key, value in problem.options.items()))
     print()
-    print(
-        f"{'':8}{'f(x)':>21}{'proj. gradient':>17}{'iterations':>12}{'evaluations':>13}{'ms':>9}"
-    )
+    print(f"{'':8}{'f(x)':>21}{'proj. gradient':>17}{'iterations':>12}{'evaluations':>13}{'ms':>9}")
     for name, result in results.items():
         norm = get_grad_projection_inf_norm(
             result.x, result.jac, problem.bounds.lb, problem.bounds.ub
@@ -261,6 +259,23 @@ def _time_interleaved(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def _add_run(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "run",
+        help="run a Python program with this solver in the place of SciPy's",
+        usage="lbfgsb run [--] SCRIPT [ARG ...]\n       lbfgsb run -m MODULE [ARG ...]",
+        description="Run a Python script, a folder or zip file with a __main__.py, or a module, "
+        "as 'python' would, after lbfgsb.patch_scipy(): whatever uses SciPy's L-BFGS-B in it, "
+        "through whatever library, gets this solver. What follows SCRIPT or MODULE is the "
+        "program's own. The exit status is the program's.",
+        # Every word belongs to the program: here nothing looks like an option.
+        prefix_chars="\0",
+        add_help=False,
+    )
+    parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(run=lambda args: _run.run(parser, args.program))
+
+
 def _add_bench(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "bench",
@@ -305,4 +320,9 @@ def _info(args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_demo, _add_bench, _add_info)
+_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (
+    _add_demo,
+    _add_run,
+    _add_bench,
+    _add_info,
+)

@@ -367,7 +367,8 @@ cdef void test_limits(SolverState *s) noexcept nogil:
 # --- a new iterate ------------------------------------------------------------------------
 
 
-cdef void set_pairs(SolverState *s, Py_ssize_t k, const double *S, const double *Y) noexcept nogil:
+cdef void set_pairs(SolverState *s, Py_ssize_t k, const double *S,
+                    const double *Y) noexcept nogil:
     """Hold the k pairs in the rows of S and Y (k, n), oldest first."""
     compact_set_pairs(&s.B, k, S, Y)
     if s.few.used:

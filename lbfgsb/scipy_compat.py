@@ -1,0 +1,691 @@
+"""For users of SciPy: `fmin_l_bfgs_b`, a `method` for `minimize`, and a patch for whole programs.
+
+Three doors lead to `minimize_lbfgsb`, and all speak SciPy's language: its defaults, its statuses,
+the messages of the SciPy that is installed, its conventions for callbacks and its warnings.
+
+- `fmin_l_bfgs_b` takes the place of `scipy.optimize.fmin_l_bfgs_b`.
+- `scipy_method` is given to `scipy.optimize.minimize` as ``method=``.
+- `patch_scipy`, `unpatch_scipy` and `patched_scipy` put ours behind ``method='L-BFGS-B'`` and
+  `scipy.optimize.fmin_l_bfgs_b` for programs that know nothing of it.
+
+SciPy funnels every use of its solver through one private function, ``_minimize_lbfgsb``. The patch
+replaces that function, and one more that refuses lists of callbacks, where SciPy has bound them;
+so it also reaches whoever has imported `minimize` or `fmin_l_bfgs_b` before.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeResult, OptimizeWarning, _lbfgsb_py, _minimize
+from scipy.optimize._optimize import MemoizeJac
+
+from lbfgsb._bounds import as_bounds
+from lbfgsb._gradient import METHODS
+from lbfgsb._minimize import minimize_lbfgsb
+
+Vector = NDArray[np.float64]
+_Fixed = tuple[NDArray[np.bool_], Vector]
+
+_FTOL = 2.2204460492503131e-09
+_EPSMCH = float(np.finfo(np.float64).eps)
+_CALLBACK_STOPPED = "`callback` raised `StopIteration`."
+
+# SciPy's own functions, kept from before any patch.
+_SCIPYS_MINIMIZE_LBFGSB = _lbfgsb_py._minimize_lbfgsb
+_SCIPYS_WRAP_CALLBACK = _minimize._wrap_callback
+_SCIPYS_PARAMETERS = inspect.signature(_SCIPYS_MINIMIZE_LBFGSB).parameters
+
+# Of no effect in the installed SciPy or, before 1.15, in ours; gone from SciPy 1.18 on.
+_PRINTING = frozenset({"disp", "iprint"} & _SCIPYS_PARAMETERS.keys())
+# `workers` is known where the installed SciPy knows it.
+_OPTIONS = frozenset(inspect.signature(minimize_lbfgsb).parameters) - (
+    {"x0", "fun", "jac", "bounds", "callback"} | ({"workers"} - _SCIPYS_PARAMETERS.keys())
+)
+_FMIN_NAMES_THEM = frozenset({"maxcor", "ftol", "gtol", "eps"})
+
+
+# ---- The doors --------------------------------------------------------------------------------
+
+
+def fmin_l_bfgs_b(
+    func: Callable[..., Any],
+    x0: ArrayLike,
+    fprime: Callable[..., Any] | None = None,
+    args: Any = (),
+    approx_grad: bool | int = 0,
+    bounds: Any = None,
+    m: int = 10,
+    factr: float = 1e7,
+    pgtol: float = 1e-5,
+    epsilon: ArrayLike = 1e-8,
+    maxfun: int = 15000,
+    maxiter: int = 15000,
+    callback: Any = None,
+    maxls: int = 20,
+    **options: Any,
+) -> tuple[Vector, np.float64, dict[str, Any]]:
+    """Minimise a function under bounds; takes the place of `scipy.optimize.fmin_l_bfgs_b`.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x, *args) -> float``, or ``-> (float, ndarray)`` if `fprime` is None and
+        `approx_grad` is false. x has shape (n,).
+    x0 : array_like
+        The start, n numbers; an array of more than one dimension is flattened.
+    fprime : callable, optional
+        The gradient, ``fprime(x, *args) -> ndarray`` of n elements.
+    args : tuple, default ()
+        Further arguments of `func` and `fprime`.
+    approx_grad : bool, default False
+        Approximate the gradient by forward differences with the absolute step `epsilon`.
+    bounds : sequence of (min, max), scipy.optimize.Bounds or ndarray of shape (n, 2), optional
+        None and ±inf mean no bound.
+    m : int, default 10
+        The number of pairs kept.
+    factr : float, default 1e7
+        Stop when ``(f_k - f_{k+1}) / max(|f_k|, |f_{k+1}|, 1) <= factr * 2.2e-16``.
+    pgtol : float, default 1e-5
+        Stop when the inf-norm of the projected gradient is at most `pgtol`.
+    epsilon : float or array_like of shape (n,), default 1e-8
+        The step of the differences.
+    maxfun, maxiter : int, default 15000
+        Most evaluations of `func`, most iterations.
+    callback : callable or iterable of callables, optional
+        As SciPy calls it: ``callback(xk)``, or ``callback(*, intermediate_result)`` if its only
+        parameter has that name. ``StopIteration`` ends the run; a return value is ignored.
+    maxls : int, default 20
+        Most evaluations of a line search.
+    **options
+        Further options of `minimize_lbfgsb`, say ``threads=2``; and `disp` and `iprint`, without
+        effect, where the installed SciPy still has them.
+
+    Returns
+    -------
+    x : ndarray of float64, shape (n,)
+        The minimiser found.
+    f : float
+        ``func`` there.
+    d : dict
+        ``'grad'`` the gradient at x, ``'task'`` how it ended in SciPy's words, ``'funcalls'``,
+        ``'nit'``, and ``'warnflag'``: 0 converged, 1 a limit was reached, 2 anything else.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad input, with the name of the argument.
+
+    Examples
+    --------
+    >>> from lbfgsb import fmin_l_bfgs_b
+    >>> x, f, d = fmin_l_bfgs_b(lambda x: (x @ x, 2 * x), [3.0, -1.0], bounds=[(1, 5), (-2, 2)])
+    >>> x.round(6) + 0, float(f), d["warnflag"]
+    (array([1., 0.]), 1.0, 0)
+    """
+    for name in options:
+        if name not in (_OPTIONS | _PRINTING) - _FMIN_NAMES_THEM:
+            raise TypeError(f"fmin_l_bfgs_b() got an unexpected keyword argument '{name}'")
+    jac: Any = None if approx_grad else fprime
+    if jac is None and not approx_grad:
+        jac = True
+    options = _sort_options(
+        {
+            "maxcor": m,
+            "ftol": factr * _EPSMCH,
+            "gtol": pgtol,
+            "eps": epsilon,
+            "maxfun": maxfun,
+            "maxiter": maxiter,
+            "maxls": maxls,
+            **options,
+        },
+        stacklevel=3,
+    )
+    result = _solve(func, x0, args, jac, bounds, _as_callbacks(callback), options)
+    return (
+        result.x,
+        result.fun,
+        {
+            "grad": result.jac,
+            "task": result.message,
+            "funcalls": result.nfev,
+            "nit": result.nit,
+            "warnflag": result.status,
+        },
+    )
+
+
+def scipy_method(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any = (),
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    callback: Any = None,
+    **options: Any,
+) -> OptimizeResult:
+    """The solver as a `method` for `scipy.optimize.minimize`.
+
+    ``scipy.optimize.minimize(fun, x0, args, method=lbfgsb.scipy_method, jac=..., bounds=...,
+    callback=..., tol=..., options={...})`` does what ``method='L-BFGS-B'`` does, with the same
+    defaults, statuses, messages and warnings.
+
+    Parameters
+    ----------
+    fun, x0, args, jac, bounds, callback
+        As `scipy.optimize.minimize` passes them on. `callback` may also be an iterable of
+        callables. See Notes for `jac`.
+    hess, hessp, constraints
+        Not used; a `RuntimeWarning` says so if they are given.
+    **options
+        Those of SciPy's L-BFGS-B: `maxcor` (10), `ftol` (2.2e-9), `gtol` (1e-5), `eps` (1e-8),
+        `maxfun` (15000), `maxiter` (15000), `maxls` (20), `finite_diff_rel_step`, `workers` with
+        SciPy ≥ 1.16, and `disp` and `iprint`, without effect, where the installed SciPy still has
+        them. `tol`, which `minimize` adds, sets `ftol` and `gtol` if they are not given.
+        Then those of `minimize_lbfgsb`: `ftarget`, `max_steplength`, `threads`, `checkpoint`,
+        `logger`, with which `iprint` counts, and the others. And `scheme`, see Notes. An unknown
+        option is an `scipy.optimize.OptimizeWarning`.
+
+    Returns
+    -------
+    OptimizeResult
+        With SciPy's keys and what `minimize_lbfgsb` adds to them. The status is 0 converged,
+        1 a limit was reached, 2 abnormal, 99 stopped by ``StopIteration``.
+
+    Notes
+    -----
+    `scipy.optimize.minimize` replaces the names ``'2-point'``, ``'3-point'`` and ``'cs'`` by None
+    before it calls any method that is not its own. Say ``options={'scheme': '3-point'}`` instead
+    of ``jac='3-point'``.
+
+    Examples
+    --------
+    >>> from scipy.optimize import minimize, rosen, rosen_der
+    >>> import lbfgsb
+    >>> res = minimize(rosen, [1.3, 0.7, 0.8], method=lbfgsb.scipy_method, jac=rosen_der,
+    ...                bounds=[(0, 0.8)] * 3, options={"ftol": 1e-12})
+    >>> res.success, res.x.round(4)
+    (True, array([0.8   , 0.6436, 0.4142]))
+    """
+    for name, given in (
+        ("use Hessian information (hess)", hess is not None),
+        ("use Hessian-vector product information (hessp)", hessp is not None),
+        ("handle constraints", np.size(constraints) > 0),
+    ):
+        if given:
+            warnings.warn(f"Method L-BFGS-B does not {name}.", RuntimeWarning, stacklevel=3)
+    tol = options.pop("tol", None)
+    if tol is not None:
+        options = {"ftol": tol, "gtol": tol, **options}
+    scheme = options.pop("scheme", None)
+    if scheme is not None:
+        if scheme not in METHODS:
+            raise ValueError(f"scheme must be one of {list(METHODS)}; got {scheme!r}")
+        if jac is None or jac is False:
+            jac = scheme
+    callbacks = _as_callbacks(callback)
+    result = _solve(fun, x0, args, jac, bounds, callbacks, _sort_options(options, stacklevel=4))
+    if any(one.stopped for one in callbacks):
+        result.status, result.message = 99, _CALLBACK_STOPPED
+    return result
+
+
+# shgo asks every method for its name, and knows callables as '_custom'.
+scipy_method.lower = lambda: "_custom"  # type: ignore[attr-defined]
+
+
+def patch_scipy() -> None:
+    """Put this solver in the place of SciPy's L-BFGS-B, for the whole process.
+
+    From now on it works behind ``scipy.optimize.minimize(method='L-BFGS-B')``, `minimize` with
+    bounds and no method, `scipy.optimize.fmin_l_bfgs_b`, and everything in SciPy and elsewhere
+    that calls them, no matter when they were imported. Calling it again changes nothing.
+
+    See Also
+    --------
+    unpatch_scipy : undo it.
+    patched_scipy : the same for a ``with`` block.
+
+    Notes
+    -----
+    Copies of SciPy's loop that call its compiled module themselves (BoTorch has one) are not
+    reached, nor are processes that do not inherit the memory of this one; see the guide.
+
+    Examples
+    --------
+    >>> import lbfgsb
+    >>> from scipy.optimize import minimize, rosen
+    >>> lbfgsb.patch_scipy()
+    >>> minimize(rosen, [0.5, 0.5], method="L-BFGS-B", options={"ftarget": 0.1}).message
+    'CONVERGENCE: F_<=_TARGET'
+    >>> lbfgsb.unpatch_scipy()
+    """
+    with _lock:
+        _patch.wanted = True
+        _patch.update()
+
+
+def unpatch_scipy() -> None:
+    """Undo `patch_scipy`: every place that was changed has what it had before.
+
+    Without a patch it does nothing. Inside of ``with patched_scipy()`` the patch stays until the
+    block ends.
+
+    Examples
+    --------
+    >>> import lbfgsb
+    >>> lbfgsb.patch_scipy()
+    >>> lbfgsb.unpatch_scipy()
+    """
+    with _lock:
+        _patch.wanted = False
+        _patch.update()
+
+
+@contextmanager
+def patched_scipy() -> Iterator[None]:
+    """Put this solver in the place of SciPy's L-BFGS-B for a ``with`` block.
+
+    Blocks nest, in one thread and across threads: the patch, which is the whole process's, stays
+    until the last has ended, and longer if `patch_scipy` was called.
+
+    Examples
+    --------
+    >>> import lbfgsb
+    >>> from scipy.optimize import minimize, rosen
+    >>> with lbfgsb.patched_scipy():
+    ...     res = minimize(rosen, [0.5, 0.5], bounds=[(0, 2), (0, 2)], options={"threads": 2})
+    >>> res.success
+    True
+    """
+    with _lock:
+        _patch.blocks += 1
+        _patch.update()
+    try:
+        yield
+    finally:
+        with _lock:
+            _patch.blocks -= 1
+            _patch.update()
+
+
+# ---- The patch --------------------------------------------------------------------------------
+
+
+def _our_minimize_lbfgsb(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any = (),
+    jac: Any = None,
+    bounds: Any = None,
+    callback: Any = None,
+    **options: Any,
+) -> OptimizeResult:
+    """
+    Minimize a scalar function of one or more variables using the L-BFGS-B
+    algorithm, with lbfgsb in the place of SciPy's solver.
+
+    Options
+    -------
+    maxcor : int
+        The number of pairs kept; 10 by default.
+    ftol : float
+        Stop when ``(f^k - f^{k+1})/max{|f^k|,|f^{k+1}|,1} <= ftol``; 2.2e-9 by default.
+    gtol : float
+        Stop when the inf-norm of the projected gradient is at most `gtol`; 1e-5 by default.
+    eps : float or ndarray
+        Absolute step of the differences if `jac` is None; 1e-8 by default.
+    maxfun, maxiter : int
+        Most function evaluations, most iterations; 15000 by default.
+    maxls : int
+        Most evaluations of a line search; 20 by default.
+    finite_diff_rel_step : None or array_like, optional
+        Relative step of the differences if `jac` is '2-point', '3-point' or 'cs'.
+    workers : int or map-like callable, optional
+        Evaluates differences in parallel, with SciPy >= 1.16.
+    ftarget, max_steplength, threads, checkpoint, logger, iprint, ...
+        The options of `lbfgsb.minimize_lbfgsb`.
+
+    """
+    options = _sort_options(options, stacklevel=4)
+    if type(callback) is not _Callbacks:  # from somebody who calls this private function himself
+        callback = _Callbacks(callback)
+    _, fixed = _without_removal(fun)
+    for one in callback.callbacks:
+        one.fixed = fixed
+    if isinstance(fun, MemoizeJac) and jac == fun.derivative:
+        # minimize has split the pair (f, g) in two functions that remember; ours takes the pair.
+        fun, jac = fun.fun, True
+    result = _solve(fun, x0, args, jac, bounds, callback.callbacks, options)
+    # minimize looks at this to give the status 99.
+    callback.stop_iteration = any(one.stopped for one in callback.callbacks)
+    return result
+
+
+def _our_wrap_callback(callback: Any, method: str | None = None) -> Any:
+    """SciPy's `_wrap_callback`, which for L-BFGS-B leaves the callbacks as the user gave them."""
+    if callback is None or method not in (None, "l-bfgs-b"):
+        return _SCIPYS_WRAP_CALLBACK(callback, method)
+    return _Callbacks(_without_removal(callback)[0])
+
+
+class _Callbacks:
+    """The user's callbacks on their way through `scipy.optimize.minimize`."""
+
+    stop_iteration = False
+
+    def __init__(self, callback: Any) -> None:
+        self.callbacks = _as_callbacks(callback)
+
+    def __call__(self, intermediate_result: OptimizeResult) -> None:
+        # Only SciPy's own solver calls it: a run that had begun when the patch ended.
+        for one in self.callbacks:
+            one.call(OptimizeResult(intermediate_result, x=np.copy(intermediate_result.x)))
+
+
+def _without_removal(function: Any) -> tuple[Any, _Fixed | None]:
+    """Return the function that SciPy wrapped to hide fixed variables, and which are fixed.
+
+    With numerical gradients `minimize` takes variables with equal bounds out of the problem.
+    The way it wraps a callback then spoils those that take an ``intermediate_result``.
+    """
+    kind = type(function)
+    if kind.__module__ == _minimize.__name__:
+        if kind.__name__ == "_Remove_From_Func":
+            return function.fun_in, (function.i_fixed, function.x_fixed)
+        if kind.__name__ == "_Patch_Callback_Equal_Variables":
+            return function.callback, (function.i_fixed, function.x_fixed)
+    # In older SciPy a closure does it.
+    if getattr(function, "__qualname__", "").startswith("_remove_from_func.<locals>"):
+        cells = inspect.getclosurevars(function).nonlocals
+        return cells["fun_in"], (cells["i_fixed"], cells["x_fixed"])
+    return function, None
+
+
+def _with_fixed(free: NDArray[Any], i_fixed: NDArray[np.bool_], fixed: Any) -> NDArray[Any]:
+    full = np.empty(i_fixed.shape, dtype=free.dtype)
+    full[i_fixed] = fixed
+    full[~i_fixed] = free
+    return full
+
+
+class _Patch:
+    """Which functions stand in for which, where they do, and who wants it so."""
+
+    def __init__(self) -> None:
+        self.wanted = False  # by patch_scipy
+        self.blocks = 0  # of patched_scipy under way
+        self.places: list[tuple[dict[str, Any], str, Any]] = []
+
+    def update(self) -> None:
+        """Patch or restore, if that is not the state already."""
+        wanted = self.wanted or self.blocks > 0
+        if wanted and not self.places:
+            self._install()
+        elif not wanted and self.places:
+            self._restore()
+
+    def _install(self) -> None:
+        for module in (_minimize, _lbfgsb_py):
+            self._replace(vars(module), "_minimize_lbfgsb", _our_minimize_lbfgsb)
+            self._replace(vars(module), "_wrap_callback", _our_wrap_callback)
+        for namespace in _namespaces():
+            if namespace.get("_minimize_lbfgsb") is _SCIPYS_MINIMIZE_LBFGSB:
+                self._replace(namespace, "_minimize_lbfgsb", _our_minimize_lbfgsb)
+
+    def _replace(self, namespace: dict[str, Any], name: str, ours: Any) -> None:
+        self.places.append((namespace, name, namespace[name]))
+        namespace[name] = ours
+
+    def _restore(self) -> None:
+        for namespace, name, before in self.places:
+            # Whoever has put something else there since then keeps it.
+            if namespace.get(name) in (_our_minimize_lbfgsb, _our_wrap_callback):
+                namespace[name] = before
+        self.places.clear()
+        for namespace in _namespaces():  # those who imported it while it was ours
+            if namespace.get("_minimize_lbfgsb") is _our_minimize_lbfgsb:
+                namespace["_minimize_lbfgsb"] = _SCIPYS_MINIMIZE_LBFGSB
+
+
+def _namespaces() -> Iterator[dict[str, Any]]:
+    for module in sys.modules.copy().values():
+        if isinstance(module, ModuleType):
+            # Not vars(module), which would load a module that waits for its first use.
+            yield ModuleType.__getattribute__(module, "__dict__")
+
+
+_lock = threading.Lock()
+_patch = _Patch()
+
+
+# ---- From SciPy's language to ours and back ---------------------------------------------------
+
+
+def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
+    """Return the options for `minimize_lbfgsb`; warn of what is unknown, as SciPy does.
+
+    `stacklevel` is the distance from here to the user's code.
+    """
+    options: dict[str, Any] = {"ftol": _FTOL, "maxiter": 15000}
+    unknown = []
+    for name, value in given.items():
+        if name == "iprint" and given.get("logger") is not None:
+            options[name] = value
+        elif name in _PRINTING:
+            default = _SCIPYS_PARAMETERS[name].default
+            # Where SciPy warns, the default is a marker; before, a number or None.
+            if value is not default and not isinstance(default, (int, type(None))):
+                warnings.warn(
+                    "scipy.optimize: The `disp` and `iprint` options of the L-BFGS-B solver are "
+                    "deprecated and will be removed in SciPy 1.18.0.",
+                    DeprecationWarning,
+                    stacklevel=stacklevel,
+                )
+        elif name in _OPTIONS and name != "iprint":
+            options[name] = value
+        else:
+            unknown.append(name)
+    if unknown:
+        warnings.warn(
+            f"Unknown solver options: {', '.join(unknown)}",
+            OptimizeWarning,
+            stacklevel=stacklevel,
+        )
+    # SciPy takes limits that are no integers, and negative ones, which mean the same as 0.
+    for name, as_integer in (("gtol", None), ("maxiter", np.ceil), ("maxfun", np.floor)):
+        value = options.get(name)
+        if isinstance(value, (int, float, np.number)):
+            value = max(value, 0)
+            options[name] = value if as_integer is None else as_integer(value)
+    return options
+
+
+class _Callback:
+    """One callback of the user's, called as SciPy calls it."""
+
+    def __init__(self, callback: Callable[..., Any]) -> None:
+        self._callback = callback
+        try:
+            parameters = set(inspect.signature(callback).parameters)
+        except (TypeError, ValueError):  # some builtins have none
+            parameters = set()
+        self._takes_result = parameters == {"intermediate_result"}
+        self.stopped = False
+        self.fixed: _Fixed | None = None
+
+    def __call__(self, *, intermediate_result: OptimizeResult) -> bool:
+        if self.fixed is not None:
+            _tell_of_fixed(intermediate_result, self.fixed)
+        try:
+            self.call(intermediate_result)
+        except StopIteration:
+            self.stopped = True
+        return self.stopped
+
+    def call(self, result: OptimizeResult) -> None:
+        if self._takes_result:
+            self._callback(intermediate_result=result)
+        else:
+            self._callback(result.x)
+
+
+def _tell_of_fixed(state: OptimizeResult, fixed: _Fixed) -> None:
+    """Put the fixed variables back, as `minimize` does in the result."""
+    i_fixed, x_fixed = fixed
+    state["x"] = _with_fixed(state["x"], i_fixed, x_fixed)
+    state["jac"] = _with_fixed(state["jac"], i_fixed, np.nan)
+    state["active_bounds"] += int(np.count_nonzero(i_fixed))
+    state["hess_inv"] = None
+
+
+def _as_callbacks(callback: Any) -> list[_Callback]:
+    if callback is None:
+        return []
+    if callable(callback):
+        return [_Callback(callback)]
+    try:
+        callbacks = list(callback)
+    except TypeError:
+        raise TypeError(
+            f"callback must be callable or an iterable of callables; got {callback!r}"
+        ) from None
+    for one in callbacks:
+        if not callable(one):
+            raise TypeError(f"callback must be an iterable of callables; it has {one!r}")
+    return [_Callback(one) for one in callbacks]
+
+
+def _solve(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any,
+    jac: Any,
+    bounds: Any,
+    callbacks: list[_Callback],
+    options: dict[str, Any],
+) -> OptimizeResult:
+    """Minimise, from SciPy's arguments to SciPy's result."""
+    if not callable(fun):
+        raise TypeError(f"fun must be callable; got {fun!r}")
+    if not isinstance(args, tuple):
+        args = (args,)
+    if bounds is not None and not hasattr(bounds, "lb") and not hasattr(bounds, "__len__"):
+        bounds = list(bounds)
+    gradient: Any = None  # SciPy's choice for a jac that it doesn't understand
+    if jac is True:
+        fun, gradient = _pair(fun, args), True
+    elif callable(jac):
+        gradient = _flat(jac, args)
+    elif isinstance(jac, str) and jac in METHODS:
+        gradient = jac
+    if args and jac is not True:
+        fun = _WithArgs(fun, args)
+    result = minimize_lbfgsb(
+        x0=_as_start(x0, bounds),
+        fun=fun,
+        jac=gradient,
+        bounds=bounds,
+        callback=callbacks or None,
+        **options,
+    )
+    return _in_scipys_words(result, any(one.stopped for one in callbacks))
+
+
+def _as_start(x0: ArrayLike, bounds: Any) -> NDArray[Any]:
+    """Return x0 flattened, and in the bounds if it is infinite: SciPy clips before it looks."""
+    start = np.asarray(x0).ravel()
+    if bounds is not None:
+        if not hasattr(bounds, "lb") and len(bounds) != start.size:
+            raise ValueError(
+                f"length of x0 != length of bounds: x0 has {start.size} elements, "
+                f"bounds has {len(bounds)}"
+            )
+        if start.dtype.kind == "f" and not np.isfinite(start).all():
+            lower, upper = as_bounds(bounds, start.size)
+            if lower is not None:
+                start = np.clip(start, lower, upper)
+    return start
+
+
+def _pair(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Vector], Any]:
+    def pair(x: Vector) -> tuple[Any, Any]:
+        both = fun(x, *args)
+        return both[0], _as_row(both[1])
+
+    return pair
+
+
+def _flat(jac: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Vector], Any]:
+    def gradient(x: Vector) -> Any:
+        return _as_row(jac(x, *args))
+
+    return gradient
+
+
+def _as_row(g: Any) -> Any:
+    """SciPy takes gradients of shape (1, n) and (n, 1), and those of numpy.matrix, as they are."""
+    return g if type(g) is np.ndarray and g.ndim == 1 else np.ravel(g)
+
+
+class _WithArgs:
+    """``fun(x, *args)`` as a function of x; picklable if both are, for the sake of `workers`."""
+
+    def __init__(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.fun, self.args = fun, args
+
+    def __call__(self, x: Vector) -> Any:
+        return self.fun(x, *self.args)
+
+
+def _words() -> dict[str, str]:
+    """Return, for each of our messages' beginnings, what the installed SciPy says."""
+    if not hasattr(_lbfgsb_py, "task_messages"):  # up to 1.14 it spoke as the Fortran code does
+        return {
+            "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL": (
+                "CONVERGENCE: REL_REDUCTION_OF_F_<=_FACTR*EPSMCH"
+            ),
+            "STOP: USER CALLBACK": "STOP: CALLBACK REQUESTED HALT",
+        }
+    status, task = _lbfgsb_py.status_messages, _lbfgsb_py.task_messages
+    return {
+        "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL": f"{status[4]}: {task[401]}",
+        "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL": f"{status[4]}: {task[402]}",
+        "STOP: TOTAL NO. of ITERATIONS REACHED LIMIT": f"{status[5]}: {task[504]}",
+        "STOP: TOTAL NO. of f AND g EVALUATIONS EXCEEDS LIMIT": f"{status[5]}: {task[502]}",
+        "STOP: USER CALLBACK": f"{status[5]}: {task[505]}",
+        "ABNORMAL_TERMINATION_IN_LNSRCH": f"{status[8]}: ",
+    }
+
+
+_WORDS = _words()
+_STOPPED = 3
+
+
+def _in_scipys_words(result: OptimizeResult, by_callback: bool) -> OptimizeResult:
+    if result.status == _STOPPED:
+        result.status, result.success = 2, False
+        if not by_callback:
+            result.message = "STOP: OBJECTIVE REQUESTED HALT"
+    for ours, scipys in _WORDS.items():
+        if result.message.startswith(ours):
+            # What follows is our evidence of what went wrong, of which SciPy has none.
+            more = result.message[len(ours) :].lstrip(": ")
+            separator = ": " if more and not scipys.endswith(": ") else ""
+            result.message = scipys + separator + more
+            break
+    result.fun = np.float64(result.fun)  # nearly always what SciPy returns
+    return result
