@@ -456,9 +456,7 @@ def _row(
 def _limit(n: int, kind: str, ours: list[Sample], reads: list[float]) -> Row | None:
     """Compare the iterations with the reads of W that they can't do without."""
     rounds = [
-        (s.iteration, read)
-        for s, read in zip(ours, reads, strict=False)
-        if s.iteration is not None
+        (s.iteration, read) for s, read in zip(ours, reads, strict=False) if s.iteration is not None
     ]
     if not rounds:
         return None
@@ -821,9 +819,7 @@ def run(args: argparse.Namespace) -> int:
         If a picture is asked for and matplotlib is not installed.
     """
     if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise SystemExit(
-            "lbfgsb bench: error: --plot needs matplotlib; pip install 'lbfgsb[plot]'"
-        )
+        raise SystemExit("lbfgsb bench: error: --plot needs matplotlib; pip install 'lbfgsb[plot]'")
     # A BLAS reads its number of threads when it is loaded: this process is too late for it.
     if _BLAS_THREADS not in os.environ and not args.default_blas:
         return _run_again(args)

@@ -212,6 +212,49 @@ def _one_row(lower: Vector | None, upper: Vector | None) -> Any:
     return (None, None) if lower is None or upper is None else (lower[None], upper[None])
 
 
+def as_scale(x_scale: ArrayLike | None, n: int) -> Vector | None:
+    """Return the typical sizes of the variables as a fresh vector.
+
+    Parameters
+    ----------
+    x_scale : float or array_like of shape (n,), or None
+    n : int
+        The number of variables.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), or None
+        None if nothing is scaled: for None and where all are 1.
+
+    Raises
+    ------
+    TypeError
+        If `x_scale` is not made of real numbers.
+    ValueError
+        If it has another shape, or an element is not positive and finite.
+
+    Examples
+    --------
+    >>> as_scale(10, 2), as_scale([1, 1], 2)
+    (array([10., 10.]), None)
+    """
+    if x_scale is None:
+        return None
+    a = _as_array("x_scale", x_scale, "a positive number or a vector of them")
+    if a.dtype.kind not in _REAL_KINDS:
+        raise TypeError(f"x_scale must be made of real numbers; got {_describe(x_scale)}.")
+    if a.shape not in ((), (1,), (n,)):
+        raise ValueError(
+            f"x_scale must be a positive number or have the shape ({n},) of x0; its shape is {a.shape}."
+        )
+    scale = np.array(np.broadcast_to(_to_float64(a), (n,)))
+    is_good = (scale > 0) & np.isfinite(scale)
+    if not is_good.all():
+        i = int(np.flatnonzero(~is_good)[0])
+        raise ValueError(f"x_scale must be positive and finite; x_scale[{i}] is {scale[i]}.")
+    return None if (scale == 1).all() else scale
+
+
 def get_grad_projection_inf_norm(
     x: ArrayLike,
     grad: ArrayLike,

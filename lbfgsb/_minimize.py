@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
-from lbfgsb._bounds import as_bounds, as_start
+from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._gradient import FiniteDifference, make_gradient
@@ -56,6 +56,7 @@ def minimize_lbfgsb(
     is_use_numba_jit: bool | None = None,
     workers: Any = None,
     threads: int = 1,
+    x_scale: ArrayLike | None = None,
 ) -> OptimizeResult:
     r"""Minimise f(x) subject to l ≤ x ≤ u with the L-BFGS-B algorithm.
 
@@ -148,6 +149,10 @@ def minimize_lbfgsb(
         Evaluates differences in parallel, as in SciPy ≥ 1.16.
     threads : int, default 1
         Threads for the solver's own work on large n. The result does not depend on it.
+    x_scale : float or array_like of shape (n,), optional
+        The typical size of each variable, positive: the algorithm works on x / `x_scale`, so that
+        variables of very different sizes get steps to match. Everything that you give and get,
+        bounds, tolerances, callbacks and results, stays in the units of x.
 
     Returns
     -------
@@ -228,6 +233,7 @@ def minimize_lbfgsb(
         is_check_factorizations=is_check_factorizations,
         threads=threads,
     )
+    scale = as_scale(x_scale, start.size)
     gradient: Any = None
     if is_compiled(fun):
         objective: Any = as_compiled(fun, jac)
@@ -255,9 +261,9 @@ def minimize_lbfgsb(
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
-        solver = BaseSolver(start, lower, upper, **options)
+        solver = BaseSolver(start, lower, upper, **options, x_scale=scale)
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
-        del start, lower, upper  # the solver has its own: three vectors of n less
+        del start, lower, upper, scale  # the solver has its own: four vectors of n less
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(
@@ -301,8 +307,7 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
     S, Y = _pairs_of(checkpoint, solver.n)
     if not np.array_equal(start, checkpoint.x):
         raise ValueError(
-            "When 'checkpoint' is provided (L-BFGS-B restart), x0 and checkpoint.x should be "
-            "equal!"
+            "When 'checkpoint' is provided (L-BFGS-B restart), x0 and checkpoint.x should be equal!"
         )
     memory = memory_of(checkpoint)
     if memory is not None and _is_intact(memory, checkpoint, solver):
@@ -361,11 +366,9 @@ def _is_intact(memory: Memory, checkpoint: OptimizeResult, solver: BaseSolver) -
         and snapshot["numbers"][0] == checkpoint.fun
         and _same(snapshot["lower"], lower)
         and _same(snapshot["upper"], upper)
+        and _same(snapshot["scale"], solver._scale)
         and hess_inv is not None
-        and (
-            memory.made(hess_inv)
-            or (_same(snapshot["S"], hess_inv.sk) and _same(snapshot["Y"], hess_inv.yk))
-        )
+        and (memory.made(hess_inv) or all(map(_same, memory.pairs(), (hess_inv.sk, hess_inv.yk))))
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.solver import BaseSolver, unscaled_pairs
 
 Vector = NDArray[np.float64]
 
@@ -85,7 +85,8 @@ class Memory:
     def pairs(self) -> tuple[Vector, Vector]:
         """Return S and Y, each (k, n), oldest first."""
         if self._snapshot is not None:
-            return self._snapshot["S"], self._snapshot["Y"]
+            S, Y, scale = (self._snapshot[name] for name in ("S", "Y", "scale"))
+            return unscaled_pairs(S, Y, scale)
         assert self._solver is not None
         return self._solver._pairs()
 

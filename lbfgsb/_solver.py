@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
-from lbfgsb._bounds import as_bounds, as_start
+from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.driver import Objective, run_iterations
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
@@ -120,6 +120,8 @@ class Solver(BaseSolver):
         The start; clipped into the bounds.
     bounds : scipy.optimize.Bounds, sequence of (min, max), or ndarray of shape (n, 2), optional
         None and ±inf mean no bound.
+    x_scale : float or array_like of shape (n,), optional
+        The typical size of each variable, as in `minimize_lbfgsb`.
     **options
         ``maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch,
         gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads``, as in
@@ -159,15 +161,30 @@ class Solver(BaseSolver):
     _asked: bool
     _options: dict[str, Any]
 
-    def __new__(cls, x0: ArrayLike, bounds: Any = None, **options: Any) -> Solver:
+    def __new__(
+        cls,
+        x0: ArrayLike,
+        bounds: Any = None,
+        *,
+        x_scale: ArrayLike | None = None,
+        **options: Any,
+    ) -> Solver:
         start = as_start(x0)
         lower, upper = as_bounds(bounds, start.size)
-        self = super().__new__(cls, start, lower, upper, **as_options(**options))
+        scale = as_scale(x_scale, start.size)
+        self = super().__new__(cls, start, lower, upper, **as_options(**options), x_scale=scale)
         self._asked = False
         self._options = options
         return self
 
-    def __init__(self, x0: ArrayLike, bounds: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        x0: ArrayLike,
+        bounds: Any = None,
+        *,
+        x_scale: ArrayLike | None = None,
+        **options: Any,
+    ) -> None:
         pass
 
     def ask(self) -> Any:
@@ -303,7 +320,7 @@ def _rebuild(
         import numpy as np
 
         bounds = np.stack([snapshot["lower"], snapshot["upper"]], axis=1)
-    solver = cls(snapshot["x"], bounds, **options)
+    solver = cls(snapshot["x"], bounds, x_scale=snapshot["scale"], **options)
     solver._restore(snapshot)
     solver._asked = asked
     return solver

@@ -6,6 +6,7 @@ The path is x(t) = P(x - t g); variable i reaches its bound at its break point t
 Byrd, Lu, Nocedal and Zhu (1995). Break points are never sorted: those up to a limit, usually few,
 are collected and kept in a heap, which costs O(log n) for each one that is taken.
 """
+from libc.math cimport INFINITY
 from libc.string cimport memmove, memset
 
 from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, prefetch, run_chunks
@@ -17,6 +18,10 @@ cdef void box_place(Box *box, Room *room) noexcept nogil:
     box.x = <double *>carve(&room.kept, n, sizeof(double))
     box.g = <double *>carve(&room.kept, n, sizeof(double))
     box.d = <double *>carve(&room.kept, n, sizeof(double))
+    box.scale, box.path = NULL, box.g
+    if box.scaled:
+        box.scale = <double *>carve(&room.kept, n, sizeof(double))
+        box.path = <double *>carve(&room.kept, n, sizeof(double))
     if not box.bounded:
         return
     box.lower = <double *>carve(&room.kept, n, sizeof(double))
@@ -25,6 +30,38 @@ cdef void box_place(Box *box, Room *room) noexcept nogil:
     box.row = <Py_ssize_t *>carve(&room.work, n, sizeof(Py_ssize_t))
     box.found = <Py_ssize_t *>carve(&room.work, chunk_count(n), sizeof(Py_ssize_t))
     box.status = <signed char *>carve(&room.kept, n, 1)
+
+
+# --- scaled variables ---------------------------------------------------------------------
+
+
+cdef void box_rescale_rows(Box *box, Py_ssize_t first, Py_ssize_t rows, double *s, double *y,
+                           double *g_free, double *t_min) noexcept nogil:
+    """Bring s, y and the gradient of the variables that move (rows,) to the scaled variables.
+
+    Sets the path of these rows, and lowers t_min[0] to their least positive break point.
+    """
+    cdef Py_ssize_t i
+    cdef double t
+    cdef const double *scale = box.scale + first
+    cdef double *path = box.path + first
+    for i in range(rows):
+        s[i] /= scale[i]
+        y[i] *= scale[i]
+        g_free[i] *= scale[i]
+        path[i] = box.g[first + i] * scale[i] * scale[i]
+    if box.bounded:
+        for i in range(rows):
+            t = break_point(box.x[first + i], path[i], box.lower[first + i], box.upper[first + i])
+            t_min[0] = min(t_min[0], t if t > 0 else INFINITY)
+
+
+cdef void box_set_path(Box *box) noexcept nogil:
+    """The path at x and g, as the acceptance of a step sets it."""
+    cdef Py_ssize_t i
+    if box.scaled:
+        for i in range(box.n):
+            box.path[i] = box.g[i] * box.scale[i] * box.scale[i]
 
 
 # --- points -------------------------------------------------------------------------------
@@ -52,6 +89,9 @@ cdef void box_prefetch(const Box *box, Py_ssize_t first, Py_ssize_t rows) noexce
     """Bring rows of x, g, d and the bounds on their way into the cache."""
     prefetch(box.x + first, rows)
     prefetch(box.g + first, rows)
+    if box.scaled:
+        prefetch(box.scale + first, rows)
+        prefetch(box.path + first, rows)
     prefetch(box.d + first, rows)
     if box.bounded:
         prefetch(box.lower + first, rows)
@@ -103,7 +143,7 @@ cdef void status_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
     cdef ListContext *v = <ListContext *>context
     cdef const Box *box = v.box
     box.found[first // CHUNK] = box.simd.update_status(
-        rows, first, v.t_high, box.x + first, box.g + first, box.lower + first,
+        rows, first, v.t_high, box.x + first, box.path + first, box.lower + first,
         box.upper + first, box.status + first, box.row + first)
 
 
@@ -112,7 +152,7 @@ cdef void break_point_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, do
     cdef ListContext *v = <ListContext *>context
     cdef const Box *box = v.box
     box.found[first // CHUNK] = box.simd.break_points(
-        rows, first, v.t_low, v.t_high, box.x + first, box.g + first, box.lower + first,
+        rows, first, v.t_low, v.t_high, box.x + first, box.path + first, box.lower + first,
         box.upper + first, box.t + first, box.row + first)
 
 

@@ -16,7 +16,8 @@ O(m²) where B would have to be factored. If that lies before the first break po
 that can move from x are just those that are free at x_cauchy, and the minimiser over these does
 not depend on x_cauchy.
 """
-from lbfgsb._core.box cimport box_collect_break_points, box_next_break_point
+from lbfgsb._core.box cimport (box_collect_break_points, box_next_break_point,
+                               scaled_change, scaled_gradient)
 from lbfgsb._core.compact cimport (compact_multiply_M, compact_newton_coefficients,
                                    compact_row)
 from lbfgsb._core.kernels cimport carve
@@ -135,8 +136,8 @@ cdef Py_ssize_t next_break_point(Box *box, double t, double dt, double *t_limit,
 cdef void pass_break_point(CauchyPoint *cauchy, Compact *B, Box *box, Py_ssize_t b, double t,
                            double *slope, double *curvature) noexcept nogil:
     """Variable b stays at its bound from t on: (4.9), (4.10), with W's row in cauchy.row."""
-    cdef double g = box.g[b], dt = t - cauchy.t
-    cdef double z = (box.lower[b] if g > 0 else box.upper[b]) - box.x[b]
+    cdef double g = scaled_gradient(box, b), dt = t - cauchy.t
+    cdef double z = scaled_change(box, b, (box.lower[b] if g > 0 else box.upper[b]) - box.x[b])
     cdef double *w = cauchy.row
     cdef double *Mw = cauchy.product
     cdef Py_ssize_t i

@@ -18,7 +18,7 @@ The last equation has no x_cauchy in its free part: the minimiser over F depends
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memmove, memset
 
-from lbfgsb._core.box cimport box_free_all, break_point
+from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
 from lbfgsb._core.compact cimport sy
 from lbfgsb._core.dense cimport factor, solve_upper
 from lbfgsb._core.kernels cimport FEW, LANES, carve, padded
@@ -98,13 +98,13 @@ cdef void collect_break_points(FewVariables *few, const Box *box) noexcept nogil
     """t, and d = -g for the variables that can move."""
     cdef Py_ssize_t i
     for i in range(box.n):
-        few.t[i] = break_point(box.x[i], box.g[i], box.lower[i], box.upper[i])
-        few.d[i] = -box.g[i] if few.t[i] > 0 else 0
+        few.t[i] = break_point(box.x[i], box.path[i], box.lower[i], box.upper[i])
+        few.d[i] = -scaled_gradient(box, i) if few.t[i] > 0 else 0
 
 
 cdef double distance_to_bound(const Box *box, Py_ssize_t i) noexcept nogil:
-    """From x to the bound that variable i meets along -g."""
-    return (box.lower[i] if box.g[i] > 0 else box.upper[i]) - box.x[i]
+    """From x to the bound that variable i meets along the path."""
+    return scaled_change(box, i, (box.lower[i] if box.g[i] > 0 else box.upper[i]) - box.x[i])
 
 
 cdef void find_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
@@ -118,7 +118,8 @@ cdef void find_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
     cauchy.known, cauchy.t, cauchy.t_fixed, cauchy.passed = True, 0, 0, 0
     while True:
         multiply_B(few, few.d, n, few.product)
-        slope = inner(box.g, few.d, n) + inner(few.z, few.product, n)
+        # dᵀg = -dᵀd: what still moves goes along -g
+        slope = inner(few.z, few.product, n) - inner(few.d, few.d, n)
         curvature = max(inner(few.d, few.product, n), least_curvature)
         dt = -slope / curvature
         t_next = INFINITY
@@ -156,7 +157,7 @@ cdef Py_ssize_t fix_variables(FewVariables *few, Box *box,
     """
     cdef Py_ssize_t i, count = 0
     for i in range(box.n):
-        if break_point(box.x[i], box.g[i], box.lower[i], box.upper[i]) <= cauchy.t_fixed:
+        if break_point(box.x[i], box.path[i], box.lower[i], box.upper[i]) <= cauchy.t_fixed:
             few.z[i] = distance_to_bound(box, i)
             box.status[i] = -1 if box.g[i] > 0 else 1
         else:
@@ -179,7 +180,7 @@ cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
         memset(row, 0, few.ld_R * sizeof(double))
         for j in range(i, count):
             row[j] = few.B[few.free[i] * few.ld + few.free[j]]
-        row[last] = -box.g[few.free[i]] - few.product[few.free[i]]
+        row[last] = -scaled_gradient(box, few.free[i]) - few.product[few.free[i]]
     if not factor(B.simd, few.R, count, last + LANES, few.ld_R, few.work if check else NULL,
                   error):
         return False
@@ -192,12 +193,11 @@ cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
     return True
 
 
-cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
-                        Py_ssize_t pinned, bint check, double *error) noexcept nogil:
-    """Set `step` to the way from x to the minimiser over the variables free at x_cauchy.
+cdef bint minimise(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
+                   Py_ssize_t pinned, bint check, double *error) noexcept nogil:
+    """few_minimiser in scaled variables.
 
-    x_cauchy itself is found where a break point may lie before it, see cauchy.pyx. `pinned`
-    variables can't move from x. Returns False if B is not positive definite to working precision.
+    x_cauchy itself is found where a break point may lie before it, see cauchy.pyx.
     """
     cdef Py_ssize_t i, n = box.n
     cdef double bound
@@ -205,7 +205,7 @@ cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoi
     memset(few.step, 0, FEW * sizeof(double))
     if not box.bounded:
         for i in range(n):
-            few.step[i] = -box.g[i]
+            few.step[i] = -scaled_gradient(box, i)
         apply_H(few, B, few.step)
         return True
     collect_break_points(few, box)
@@ -226,3 +226,19 @@ cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoi
             box_free_all(box)
             return True
     return minimise_free(few, B, box, cauchy, check, error)
+
+
+cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
+                        Py_ssize_t pinned, bint check, double *error) noexcept nogil:
+    """Set `step` to the way from x to the minimiser over the variables free at x_cauchy.
+
+    `pinned` variables can't move from x. Returns False if B is not positive definite to working
+    precision.
+    """
+    cdef Py_ssize_t i
+    if not minimise(few, B, box, cauchy, pinned, check, error):
+        return False
+    if box.scaled:
+        for i in range(box.n):
+            few.step[i] *= box.scale[i]
+    return True

@@ -42,6 +42,7 @@ ctypedef struct Options:
     double xtol_linesearch
     double eps_SY
     int threads
+    bint scaled              # there is an x_scale
     bint compact             # the compact form also for few variables
     bint check               # compare every factorisation with the matrix
 

@@ -30,6 +30,8 @@ class BaseSolver:
         eps_SY: float,
         threads: int,
         check: bool,
+        x_scale: Vector | None = None,
+        compact: bool = False,
     ) -> Any: ...
     @property
     def x(self) -> Vector: ...

@@ -21,8 +21,9 @@ from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_prefetch, box_trial,
-                               box_trial_rows, box_update_status)
+from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_prefetch,
+                               box_rescale_rows, box_set_path, box_trial, box_trial_rows,
+                               box_update_status)
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact_get_column,
                                    compact_newton_coefficients, compact_place, compact_reset,
@@ -86,7 +87,8 @@ cdef void default_options(Options *options) noexcept nogil:
     options.ftol_linesearch, options.gtol_linesearch = 1e-3, 0.9
     options.xtol_linesearch = 0.1
     options.eps_SY = 2.2e-16
-    options.threads, options.compact, options.check = 1, False, False
+    options.threads, options.scaled = 1, False
+    options.compact, options.check = False, False
 
 
 cdef void place(SolverState *s, Room *room) noexcept nogil:
@@ -106,7 +108,8 @@ cdef void place(SolverState *s, Room *room) noexcept nogil:
 cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil:
     """Allocate for n variables, with the options already set. False: no memory.
 
-    The caller then fills box.x and, if bounded, box.lower and box.upper, and calls solver_begin.
+    The caller then fills box.x and, if bounded, box.lower and box.upper, and if there is an
+    x_scale, box.scale, and calls solver_begin.
     """
     cdef Room room = solver_size(s, n, bounded)
     if room.kept == NULL:
@@ -134,7 +137,7 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.n = s.box.n = n
     s.B.m = m
-    s.box.bounded = bounded
+    s.box.bounded, s.box.scaled = bounded, s.options.scaled
     s.few.used = n <= FEW and not s.options.compact
     s.team.threads = <int>min(<Py_ssize_t>s.options.threads, chunk_count(n))
     s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
@@ -446,7 +449,8 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
     cdef double *y = scratch + 2 * BLOCK
     cdef double *squares = acc + v.count * v.vectors * LANES
     cdef double *W
-    cdef double norm
+    cdef double norm, unused = INFINITY
+    cdef double *t_min = &unused if box.scaled else partial + MIN
     cdef Py_ssize_t block, i, j, size, tiles, ahead
     memset(squares, 0, LANES * sizeof(double))
     for block in range((rows + BLOCK - 1) // BLOCK):
@@ -460,12 +464,14 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
         if box.bounded:
             norm = box.simd.accept_box(size, v.alpha, box.x + i, box.d + i, box.lower + i,
                                        box.upper + i, box.g + i, v.g + i, s, y, g_free,
-                                       partial + MIN, partial + PINNED)
+                                       t_min, partial + PINNED)
         else:
             norm = box.simd.accept_free(size, v.alpha, box.x + i, box.d + i, box.g + i,
                                         v.g + i, s, y)
-            if v.first == 0:
+            if v.first == 0 or box.scaled:
                 memcpy(g_free, box.g + i, size * sizeof(double))
+        if box.scaled:
+            box_rescale_rows(box, i, size, s, y, g_free, partial + MIN)
         partial[MAX] = max(partial[MAX], norm)
         if v.vectors == 5:
             box.simd.mask(size, box.status + i, s, scratch + 3 * BLOCK)
@@ -591,6 +597,11 @@ class FactorizationError(ArithmeticError):
     """A factorisation does not reproduce its matrix (``is_check_factorizations``)."""
 
 
+def unscaled_pairs(S, Y, scale):
+    """Return pairs in the units of x, from those kept in a snapshot, and the snapshot's scale."""
+    return (S, Y) if scale is None else (S * scale, Y / scale)
+
+
 # The backward error that is_check_factorizations lets pass, in rounding units a row.
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
 
@@ -604,6 +615,8 @@ cdef class BaseSolver:
         The start; clipped into the bounds.
     lower, upper : ndarray of float64, shape (n,), C-contiguous, or None
         The bounds, both or neither.
+    x_scale : ndarray of float64, shape (n,), C-contiguous, or None
+        Typical sizes of the variables: the algorithm works on x / x_scale.
     maxcor, ftol, ..., check
         The options, checked by the caller.
     """
@@ -613,7 +626,7 @@ cdef class BaseSolver:
                   Py_ssize_t maxiter, Py_ssize_t maxfun, Py_ssize_t maxls,
                   double max_steplength, double ftol_linesearch, double gtol_linesearch,
                   double xtol_linesearch, double eps_SY, int threads, bint check,
-                  bint compact=False):
+                  const double[::1] x_scale=None, bint compact=False):
         cdef Options *o = &self.s.options
         cdef size_t size = x0.shape[0] * sizeof(double)
         o.maxcor, o.ftol, o.gtol, o.ftarget = maxcor, ftol, gtol, ftarget
@@ -621,6 +634,7 @@ cdef class BaseSolver:
         o.ftol_linesearch, o.gtol_linesearch = ftol_linesearch, gtol_linesearch
         o.xtol_linesearch, o.eps_SY = xtol_linesearch, eps_SY
         o.threads, o.check, o.compact = threads, check, compact
+        o.scaled = x_scale is not None
         self.n = x0.shape[0]
         if not solver_create(&self.s, self.n, lower is not None):
             raise MemoryError(f'no memory for n = {self.n}, maxcor = {maxcor}')
@@ -629,6 +643,8 @@ cdef class BaseSolver:
             if self.s.box.bounded:
                 memcpy(self.s.box.lower, &lower[0], size)
                 memcpy(self.s.box.upper, &upper[0], size)
+            if o.scaled:
+                memcpy(self.s.box.scale, &x_scale[0], size)
             solver_begin(&self.s)
 
     def __dealloc__(self):
@@ -730,7 +746,8 @@ cdef class BaseSolver:
             gtol=o.gtol, ftarget=o.ftarget, maxiter=o.maxiter, maxfun=o.maxfun, maxls=o.maxls,
             max_steplength=o.max_steplength, ftol_linesearch=o.ftol_linesearch,
             gtol_linesearch=o.gtol_linesearch, xtol_linesearch=o.xtol_linesearch,
-            eps_SY=o.eps_SY, threads=o.threads, check=o.check, compact=o.compact)
+            eps_SY=o.eps_SY, threads=o.threads, check=o.check, x_scale=snapshot['scale'],
+            compact=o.compact)
         other._restore(snapshot)
         other.s.factor_error = self.s.factor_error
         old = self.s
@@ -738,15 +755,13 @@ cdef class BaseSolver:
         point_at_team(&self.s)
         point_at_team(&other.s)
 
-    def _redefine(self, double f, double f_old, const double[::1] g, const double[:, ::1] S,
-                  const double[:, ::1] Y):
+    def _redefine(self, double f, double f_old, const double[::1] g, S, Y):
         """Replace f, g and the pairs (k, n) at the iterate: the objective has changed."""
-        cdef Py_ssize_t k = S.shape[0]
         self.s.f, self.s.f_old = f, f_old
         memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
+        self._give_pairs(S, Y)
         with nogil:
             box_free_all(&self.s.box)
-            set_pairs(&self.s, k, &S[0, 0] if k > 0 else NULL, &Y[0, 0] if k > 0 else NULL)
             measure(&self.s)
 
     # --- what is known now ----------------------------------------------------------------
@@ -824,6 +839,11 @@ cdef class BaseSolver:
         return self.vector(self.s.box.lower), self.vector(self.s.box.upper)
 
     @property
+    def _scale(self):
+        """The x_scale, or None."""
+        return self.vector(self.s.box.scale)
+
+    @property
     def _f_old(self):
         return self.s.f_old
 
@@ -842,6 +862,10 @@ cdef class BaseSolver:
 
     def _pairs(self):
         """Return S and Y, each (k, n), oldest first, as fresh arrays."""
+        return unscaled_pairs(*self._scaled_pairs(), self._scale)
+
+    def _scaled_pairs(self):
+        """Return the pairs as they are kept: changes of x / x_scale, and of the gradient there."""
         cdef Py_ssize_t i, k = self.s.B.k
         cdef double[:, ::1] S, Y
         s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
@@ -859,12 +883,12 @@ cdef class BaseSolver:
         and numbers, with no reference to this solver."""
         cdef SolverState *s = &self.s
         cdef bint searching = s.phase == TRIAL or (s.phase == DONE and s.phase_at_end == TRIAL)
-        S, Y = self._pairs()
+        S, Y = self._scaled_pairs()
         snapshot = {
             'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
             'lower': self.vector(s.box.lower) if s.box.bounded else None,
             'upper': self.vector(s.box.upper) if s.box.bounded else None,
-            'theta': s.B.theta,
+            'scale': self._scale, 'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
                         s.box.g_free_squared, s.box.t_min),
             'counts': (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
@@ -898,6 +922,7 @@ cdef class BaseSolver:
         k = S.shape[0]
         self._set_vector(s.box.x, snapshot['x'])
         self._set_vector(s.box.g, snapshot['g'])
+        box_set_path(&s.box)
         compact_reset(&s.B)
         if k > 0:
             with nogil:
@@ -928,17 +953,20 @@ cdef class BaseSolver:
         if self.s.phase == DONE:
             self.s.phase, self.s.reason = self.s.phase_at_end, RUNNING
 
-    def _warm_start(self, double f, const double[::1] g, const double[:, ::1] S,
-                    const double[:, ::1] Y):
+    def _warm_start(self, double f, const double[::1] g, S, Y):
         """Go on at x0 from known f, g and pairs (k, n), with no other memory."""
         self._redefine(f, NAN, g, S, Y)
         self.s.phase = ITERATE
 
-    def _give_pairs(self, const double[:, ::1] S, const double[:, ::1] Y):
-        """Hold pairs (k, n); f and g at x0 are still wanted."""
-        if S.shape[0] > 0:
-            with nogil:
-                set_pairs(&self.s, S.shape[0], &S[0, 0], &Y[0, 0])
+    def _give_pairs(self, S, Y):
+        """Hold the pairs (k, n) and no others."""
+        cdef const double[:, ::1] s, y
+        cdef Py_ssize_t k = len(S)
+        if self.s.box.scaled:
+            S, Y = S / self._scale, Y * self._scale
+        s, y = S, Y
+        with nogil:
+            set_pairs(&self.s, k, &s[0, 0] if k > 0 else NULL, &y[0, 0] if k > 0 else NULL)
 
     cdef object _square(self, const double *gram):
         cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld

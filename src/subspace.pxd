@@ -17,7 +17,7 @@ ctypedef struct Subspace:
     double *b                # (m,) work
     double *work             # (m, ld) a matrix before it is factored, for the check
     double slope             # gᵀd
-    double squared           # dᵀd if there are no pairs
+    double squared           # dᵀd in scaled variables, if there are no pairs
     double limit             # the largest feasible multiple of d
 
 

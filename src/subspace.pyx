@@ -164,16 +164,20 @@ cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssiz
                                  double *we) noexcept nogil:
     """Rows of what is added to x - inv_theta g: [S Y] e in `we`, or the whole step."""
     cdef const Compact *B = v.B
+    cdef Py_ssize_t i
     if v.sub.whole != NULL:
         return v.sub.whole + start
     B.simd.panel_combine(B.W + start // LANES * B.tile_length, B.tile_length, B.columns,
                          v.sub.e, 2 * B.k, (size + LANES - 1) // LANES, we)
+    if v.box.scaled:
+        for i in range(size):
+            we[i] *= v.box.scale[start + i]
     return we
 
 
 cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                      double *scratch) noexcept nogil:
-    """d, and as partial results its limit, gᵀd and, without pairs, dᵀd."""
+    """d, and as partial results its limit, gᵀd and, without pairs, dᵀd in scaled variables."""
     cdef StepContext *v = <StepContext *>context
     cdef const Box *box = v.box
     cdef double limit
@@ -192,21 +196,33 @@ cdef void step_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         we = combine_block(v, i, size, scratch + 2 * LANES)
         limit = INFINITY
         if not box.bounded:
-            box.simd.step_free(size, v.inv_theta, box.g + i, we, box.d + i)
+            box.simd.step_free(size, v.inv_theta, box.path + i, we, box.d + i)
         elif v.alpha == PROJECT:
-            limit = box.simd.step_box(size, v.inv_theta, v.t_fixed, box.x + i, box.g + i,
+            limit = box.simd.step_box(size, v.inv_theta, v.t_fixed, box.x + i, box.path + i,
                                       box.lower + i, box.upper + i, we, box.d + i)
         else:
             limit = box.simd.step_truncated(size, v.inv_theta, v.t_fixed, v.t, v.alpha,
-                                            box.x + i, box.g + i, box.lower + i,
+                                            box.x + i, box.path + i, box.lower + i,
                                             box.upper + i, we, box.d + i)
         partial[MIN] = min(partial[MIN], limit)
         if v.out != NULL:
             box_trial_rows(box, 1, i, size, v.out + i)
         box.simd.dot(size, box.g + i, box.d + i, sums)
         if v.B.k == 0:
-            box.simd.dot(size, box.d + i, box.d + i, sums + LANES)
+            add_square(box, i, size, scratch + 2 * LANES, sums + LANES)
     box.simd.lane_sum(sums, 2 if v.B.k == 0 else 1, partial + SUMS)
+
+
+cdef void add_square(const Box *box, Py_ssize_t first, Py_ssize_t rows, double *work,
+                     double *sums) noexcept nogil:
+    """sums (LANES,) += (d / scale)ᵀ(d / scale) over these rows."""
+    cdef Py_ssize_t i
+    cdef const double *d = box.d + first
+    if box.scaled:
+        for i in range(rows):
+            work[i] = d[i] / box.scale[first + i]
+        d = work
+    box.simd.dot(rows, d, d, sums)
 
 
 cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
@@ -219,7 +235,7 @@ cdef void limit_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         partial[MIN] = min(partial[MIN], box.simd.subspace_limit(
-            size, v.inv_theta, v.t_fixed, v.t, box.x + i, box.g + i, box.lower + i,
+            size, v.inv_theta, v.t_fixed, v.t, box.x + i, box.path + i, box.lower + i,
             box.upper + i, combine_block(v, i, size, scratch)))
 
 
