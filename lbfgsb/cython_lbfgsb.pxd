@@ -79,6 +79,7 @@ ctypedef struct lbfgsb_options:
     int threads                  # 1; for the solver's own work on large n, >= 1
     lbfgsb_callback callback     # NULL: none
     void *callback_data          # what the callback gets as `data`
+    const double *x_scale        # NULL: ones; (n,) typical sizes of the variables, > 0, copied
 
 
 # Sets the first `size` bytes of the options; call lbfgsb_default_options.

@@ -23,13 +23,13 @@ cdef extern from *:
     #include <stddef.h>
     #include "lbfgsb.h"
     /* Where the options of the first release end: no caller has fewer. */
-    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, callback_data) + sizeof(void *))
+    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, x_scale) + sizeof(void *))
     /* The header and the .pxd declare the same structs. */
     #define LBFGSB_MINE(name) struct __pyx_t_6lbfgsb_13cython_lbfgsb_##name
     #define LBFGSB_CHECK_SIZES() \\
         _Static_assert(sizeof(LBFGSB_MINE(lbfgsb_options)) == sizeof(lbfgsb_options) \\
-                       && offsetof(LBFGSB_MINE(lbfgsb_options), callback_data) \\
-                          == offsetof(lbfgsb_options, callback_data) \\
+                       && offsetof(LBFGSB_MINE(lbfgsb_options), x_scale) \\
+                          == offsetof(lbfgsb_options, x_scale) \\
                        && sizeof(LBFGSB_MINE(lbfgsb_result)) == sizeof(lbfgsb_result) \\
                        && sizeof(LBFGSB_MINE(lbfgsb_solver)) == sizeof(lbfgsb_solver), \\
                        "lbfgsb.h and cython_lbfgsb.pxd differ")
@@ -60,6 +60,7 @@ ctypedef struct Run:
     Evaluator e
     lbfgsb_callback callback
     void *callback_data
+    const double *x_scale        # the caller's, while the problem is created
     bint asked
 
 
@@ -77,6 +78,7 @@ cdef void lbfgsb_set_default_options(lbfgsb_options *options, size_t size) noexc
     full.ftol_linesearch, full.gtol_linesearch = o.ftol_linesearch, o.gtol_linesearch
     full.xtol_linesearch, full.eps_SY = o.xtol_linesearch, o.eps_SY
     full.threads, full.callback, full.callback_data = o.threads, NULL, NULL
+    full.x_scale = NULL
     memset(options, 0, size)
     memcpy(options, &full, min(size, sizeof(full)))
 
@@ -103,7 +105,9 @@ cdef int take_options(Run *run, const lbfgsb_options *given) noexcept nogil:
     o.ftol_linesearch, o.gtol_linesearch = own.ftol_linesearch, own.gtol_linesearch
     o.xtol_linesearch, o.eps_SY = own.xtol_linesearch, own.eps_SY
     o.threads = min(own.threads, MOST_THREADS)
+    o.scaled = own.x_scale != NULL
     run.callback, run.callback_data = own.callback, own.callback_data
+    run.x_scale = own.x_scale
     return 0
 
 
@@ -120,6 +124,15 @@ cdef int check_point(Py_ssize_t n, const double *x) noexcept nogil:
         if not isfinite(x[i]):
             return LBFGSB_BAD_X
     return 0
+
+
+cdef bint is_scale(Py_ssize_t n, const double *x_scale) noexcept nogil:
+    cdef Py_ssize_t i
+    if x_scale != NULL:
+        for i in range(n):
+            if not 0 < x_scale[i] < INFINITY:
+                return False
+    return True
 
 
 cdef int check_bounds(Py_ssize_t n, const double *lower, const double *upper,
@@ -159,6 +172,8 @@ cdef int begin(Run *run, Py_ssize_t n, const double *x, const double *lower,
         status = take_options(run, options)
     if status != 0:
         return status
+    if not is_scale(n, run.x_scale):
+        return LBFGSB_BAD_OPTION
     if not solver_create(&run.s, n, bounded):
         return LBFGSB_NO_MEMORY
     run.e.x = <double *>malloc(2 * <size_t>n * sizeof(double))
@@ -172,6 +187,8 @@ cdef int begin(Run *run, Py_ssize_t n, const double *x, const double *lower,
     if bounded:
         fill(run.s.box.lower, lower, -INFINITY, n)
         fill(run.s.box.upper, upper, INFINITY, n)
+    if run.x_scale != NULL:
+        fill(run.s.box.scale, run.x_scale, 1, n)
     solver_begin(&run.s)
     return LBFGSB_RUNNING
 

@@ -87,6 +87,7 @@ class Options(ctypes.Structure):
         ("threads", ctypes.c_int),
         ("callback", ctypes.c_void_p),
         ("callback_data", ctypes.c_void_p),
+        ("x_scale", ctypes.c_void_p),
     )
 
 

@@ -41,7 +41,7 @@ from problems import LOWER, UPPER, X0, log_barrier, log_barrier_grad, same_bits
 
 import lbfgsb
 from lbfgsb import minimize_lbfgsb
-from lbfgsb._result import _ENDS
+from lbfgsb._result import ENDS
 from lbfgsb.benchmarks import compiled_rosenbrock
 
 TIGHT = {"ftol": 0.0, "gtol": 1e-8, "maxiter": 1000}
@@ -87,9 +87,9 @@ def test_the_defaults_are_those_of_minimize_lbfgsb():
     o, parameters = options(), inspect.signature(minimize_lbfgsb).parameters
     assert o.size == ctypes.sizeof(Options)
     assert o.ftarget == -np.inf
-    assert (o.callback, o.callback_data) == (None, None)
+    assert (o.callback, o.callback_data, o.x_scale) == (None, None, None)
     others = {name for name, _ in Options._fields_} - {
-        "size", "ftarget", "callback", "callback_data"
+        "size", "ftarget", "callback", "callback_data", "x_scale"
     }  # fmt: skip
     assert {name: getattr(o, name) for name in others} == {
         name: parameters[name].default for name in others
@@ -214,6 +214,19 @@ def test_a_nonzero_return_ends_the_run(call):
     assert same_bits(x, X0) if call == 1 else result.fun == rosenbrock_fg(x)[0]
 
 
+def test_scaled_variables_give_the_bits_of_minimize_lbfgsb():
+    x0, lower, upper = problem(10)
+    scale = np.logspace(-3, 3, 10)
+    x, result = solve(x0, lower, upper, x_scale=scale.ctypes.data, **TIGHT)
+    bounds = np.stack([lower, upper], axis=1)
+    plain = minimize_lbfgsb(x0=x0, fun=compiled_rosenbrock, bounds=bounds, **TIGHT)
+    expected = minimize_lbfgsb(
+        x0=x0, fun=compiled_rosenbrock, bounds=bounds, x_scale=scale, **TIGHT
+    )
+    assert_same(x, result, expected)
+    assert expected.nfev != plain.nfev
+
+
 def test_the_callback_sees_each_iterate():
     def record(n, x, g, now, data):
         now = now.contents
@@ -267,6 +280,9 @@ WRONG = {
     "no memory": (NO_MEMORY, {"maxcor": 2**50}),
     "sizes that overflow": (NO_MEMORY, {"maxcor": 2**62}),
 } | {
+    f"x_scale with {bad}": (BAD_OPTION, {"x_scale": ctypes.cast(doubles(np.array([1.0, bad])), ctypes.c_void_p)})
+    for bad in (0.0, -1.0, np.inf, np.nan)
+} | {
     f"{name} = {value}": (BAD_OPTION, {name: value})
     for name, value in [
         ("maxcor", 0), ("ftol", -1.0), ("ftol", np.nan), ("gtol", -1.0), ("gtol", np.nan),
@@ -312,7 +328,7 @@ def test_every_status_has_words_of_its_own():
     assert "UNKNOWN STATUS" not in words
     assert all(w.startswith("ERROR: ") for w in words[:8])
     assert message(4) == message(-10) == b"UNKNOWN STATUS"
-    assert message(RUNNING).decode() == _ENDS[0][2]
+    assert message(RUNNING).decode() == ENDS[0][2]
 
 
 def test_defaults_for_a_caller_with_fewer_or_more_options():
@@ -594,7 +610,7 @@ def declarations(path, comment):
         r"^    (size_t|Py_ssize_t|double|int|lbfgsb_callback|void \*) ?(\w+);?\s*$", text, re.M
     )
     names = [name for _, name in fields]
-    return statuses, fields[names.index("fun") : names.index("callback_data") + 1]
+    return statuses, fields[names.index("fun") : names.index("x_scale") + 1]
 
 
 def test_the_header_and_the_pxd_declare_the_same():

@@ -87,6 +87,7 @@ typedef struct {
     int threads;                 /* 1; for the solver's own work on large n, >= 1 */
     lbfgsb_callback callback;    /* NULL: none */
     void *callback_data;         /* what the callback gets as `data` */
+    const double *x_scale;       /* NULL: ones; (n,) typical sizes of the variables, > 0, copied */
 } lbfgsb_options;
 
 typedef struct {
