@@ -607,7 +607,7 @@ def declarations(path, comment):
     text = re.sub(comment, "", path.read_text(), flags=re.DOTALL)
     statuses = dict(re.findall(r"(LBFGSB_[A-Z_]+) = (-?\d+)", text))
     fields = re.findall(
-        r"^    (size_t|Py_ssize_t|double|int|lbfgsb_callback|void \*) ?(\w+);?\s*$", text, re.M
+        r"^    (size_t|Py_ssize_t|double|int|lbfgsb_callback|void \*|const double \*) ?(\w+);?\s*$", text, re.M
     )
     names = [name for _, name in fields]
     return statuses, fields[names.index("fun") : names.index("x_scale") + 1]
