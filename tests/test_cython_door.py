@@ -50,6 +50,10 @@ NO_MEMORY, BAD_POINTER, BAD_N, BAD_X, BAD_BOUNDS = range(-2, -7, -1)
 BAD_SIZE, BAD_OPTION, NOT_ASKED = range(-7, -10, -1)
 
 
+def as_address(array):
+    return ctypes.cast(doubles(array), ctypes.c_void_p)
+
+
 def solve(x0=X0, lower=None, upper=None, fun=ROSENBROCK, n=None, **given):
     """Call lbfgsb_minimize; return x and the result."""
     x, result = np.array(x0, dtype=float), Result()
@@ -280,7 +284,7 @@ WRONG = {
     "no memory": (NO_MEMORY, {"maxcor": 2**50}),
     "sizes that overflow": (NO_MEMORY, {"maxcor": 2**62}),
 } | {
-    f"x_scale with {bad}": (BAD_OPTION, {"x_scale": ctypes.cast(doubles(np.array([1.0, bad])), ctypes.c_void_p)})
+    f"x_scale with {bad}": (BAD_OPTION, {"x_scale": as_address(np.array([1.0, bad]))})
     for bad in (0.0, -1.0, np.inf, np.nan)
 } | {
     f"{name} = {value}": (BAD_OPTION, {name: value})
@@ -607,7 +611,9 @@ def declarations(path, comment):
     text = re.sub(comment, "", path.read_text(), flags=re.DOTALL)
     statuses = dict(re.findall(r"(LBFGSB_[A-Z_]+) = (-?\d+)", text))
     fields = re.findall(
-        r"^    (size_t|Py_ssize_t|double|int|lbfgsb_callback|void \*|const double \*) ?(\w+);?\s*$", text, re.M
+        r"^    (size_t|Py_ssize_t|double|int|lbfgsb_callback|void \*|const double \*) ?(\w+);?\s*$",
+        text,
+        re.M,
     )
     names = [name for _, name in fields]
     return statuses, fields[names.index("fun") : names.index("x_scale") + 1]

@@ -83,6 +83,7 @@ def test_signature():
         "is_use_numba_jit": None,
         "workers": None,
         "threads": 1,
+        "x_scale": None,
     }
     parameters = inspect.signature(minimize_lbfgsb).parameters
     assert {name: p.default for name, p in parameters.items()} == expected
