@@ -73,6 +73,10 @@ _ANY = 15_000  # evaluations or iterations: as good as no limit
 _FAR = 1e6  # stands for no bound where a solver takes finite bounds only
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _WIDTH = 100
+_COMPILED = (
+    "The objective compiled (a LowLevelCallable): a whole solve, to a projected gradient of 1e-5, "
+    "by minimize_lbfgsb, and the same as one of 200 problems of minimize_batch."
+)
 
 
 # --- the problem --------------------------------------------------------------------------
@@ -857,7 +861,8 @@ def _run(args: argparse.Namespace, out: TextIO) -> Row:
     say(_introduction(machine) + "\n")
     say(_table_head(["SciPy", *_installed_peers()]))
     rows: list[Row] = []
-    for n in args.sizes or (QUICK_SIZES if args.quick else SIZES):
+    sizes = args.sizes or (QUICK_SIZES if args.quick else SIZES)
+    for n in sizes:
         for kind in KINDS:
             new = _rows(n, kind, rosenbrock_fun_and_grad, QUICK if args.quick else Effort())
             rows += new
@@ -865,4 +870,37 @@ def _run(args: argparse.Namespace, out: TextIO) -> Row:
                 say(_table_line(row))
     if any(row["limit"] is not None for row in rows):
         say("\n" + "\n".join(_limit_lines(rows)))
-    return {"machine": machine, "maxcor": MAXCOR, "rows": rows}
+    report = {"machine": machine, "maxcor": MAXCOR, "rows": rows}
+    small = [n for n in sizes if n <= _WHOLE_SOLVE_UP_TO]
+    if small:
+        report |= _run_compiled(small, args.quick, say)
+    return report
+
+
+def _run_compiled(sizes: Sequence[int], is_quick: bool, say: Callable[[str], None]) -> Row:
+    """Measure with the compiled objective, print as it goes, and return what the report gets."""
+    from lbfgsb import _bench_compiled as compiled
+
+    say("\n" + textwrap.fill(_COMPILED, _WIDTH) + "\n")
+    say(
+        f"{'n':>9}{'bounds':>8}{'evaluations':>13}{'minimize_lbfgsb':>17}{'target':>10}"
+        f"{'in minimize_batch':>19}"
+    )
+    solves: list[Row] = []
+    for n in sizes:
+        new = compiled.measure_solves(n, 3 if is_quick else 25)
+        solves += new
+        for row in new:
+            say(
+                f"{row['n']:>9}{row['bounds']:>8}{row['evaluations']:>13}"
+                f"{format_seconds(row['alone']):>17}{format_seconds(row['target']):>10}"
+                f"{format_seconds(row['in_a_batch']):>19}"
+            )
+    many = compiled.measure_many(compiled.MANY // (50 if is_quick else 1))
+    say(
+        f"\n{many['count']:,} solves at n = 2 in the box from random starts, {many['threads']} "
+        f"threads: {format_seconds(many['seconds'])}, {many['converged']:,} converged;\n"
+        "the same loop over SciPy with the objective in NumPy, extrapolated: "
+        f"{many['scipy_extrapolated']:.0f} s"
+    )
+    return {"compiled": solves, "many": many}

@@ -243,6 +243,27 @@ class TestReport:
         assert os.uname().nodename not in machine["processor"]
 
 
+class TestCompiled:
+    def test_small_problems_are_solved_with_a_compiled_objective_too(self, report):
+        assert [(row["n"], row["bounds"]) for row in report["compiled"]] == [
+            (2, "none"), (2, "box"), (10, "none"), (10, "box"),
+        ]  # fmt: skip
+        for row in report["compiled"]:
+            assert row["alone"] > row["in_a_batch"] > 0
+            assert row["evaluations"] > row["iterations"] > 10
+        assert [row["target"] for row in report["compiled"]] == [40e-6, 80e-6, 90e-6, 170e-6]
+
+    def test_a_great_many_are_compared_with_a_loop_over_scipy(self, report):
+        many = report["many"]
+        assert many["converged"] == many["count"] > 1000
+        assert many["evaluations"] > 10 * many["count"]
+        assert many["scipy_extrapolated"] > many["seconds"] > 0
+
+    def test_large_problems_alone_have_no_such_part(self, capsys):
+        assert bench("--sizes", "1000", "--json", "-") == 0
+        assert "compiled" not in strict_json(capsys.readouterr().out)
+
+
 class TestOutput:
     def test_is_an_aligned_table_of_a_hundred_columns(self, capsys):
         assert bench("--sizes", "2", "10") == 0

@@ -7,12 +7,9 @@ and without the box −2 ≤ x ≤ 2, every third upper bound 0.9; maxcor 10; un
 is below 1e-5. All ways take turns, and the least time of each is shown: the machine's load can only
 add to it.
 
-With ``--million``, also a million solves at n = 2 in the box from random starts, by two threads,
-and SciPy's time for that from a thousand of them.
-
 Needs gcc. Takes a minute::
 
-    python tools/bench/doors.py [--sizes 2 10 100] [--million]
+    python tools/bench/doors.py [--sizes 2 10 100]
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ import ctypes
 import subprocess
 import sysconfig
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -31,7 +27,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 import lbfgsb
 from lbfgsb import minimize_lbfgsb
@@ -82,7 +77,6 @@ Py_ssize_t solve(Py_ssize_t count, Py_ssize_t n, double *x, const double *lower,
 }
 """
 GIVEN = {"ftol": 0.0, "gtol": 1e-5, "maxiter": 15000}
-MILLION = 1_000_000
 
 
 def main() -> None:
@@ -92,7 +86,6 @@ def main() -> None:
     )
     parser.add_argument("--sizes", nargs="+", type=int, default=[2, 10, 100], metavar="N")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each way and size")
-    parser.add_argument("--million", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         solve = compile_loop(Path(folder))
@@ -100,8 +93,6 @@ def main() -> None:
     for n in args.sizes:
         for lower, upper in ((None, None), box(n)):
             compare(n, lower, upper, solve, args.seconds)
-    if args.million:
-        solve_a_million(solve)
 
 
 def compile_loop(folder: Path) -> Callable[..., int]:
@@ -182,34 +173,6 @@ def least_times(ways: Sequence[Callable[[], Any]], seconds: float) -> list[float
                 way()
             least[i] = min(least[i], (time.perf_counter() - start) / count)
     return least
-
-
-def solve_a_million(solve: Callable[..., int]) -> None:
-    """A million solves at n = 2, half of them by each of two threads."""
-    lower, upper = box(2)
-    starts = np.random.default_rng(0).uniform(lower, upper, (MILLION, 2))
-    few = starts[:1000].copy()
-    bounds = np.stack([lower, upper], axis=1)
-    converged = [0, 0]
-
-    def work(half: int) -> None:
-        converged[half] = solve(starts[half::2].copy(), lower, upper)
-
-    threads = [threading.Thread(target=work, args=(half,)) for half in (0, 1)]
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    ours = time.perf_counter() - start
-    print(f"a million solves at n = 2 in the box, two threads: {ours:.1f} s, "
-          f"{sum(converged)} converged")  # fmt: skip
-    start = time.perf_counter()
-    for x0 in few:
-        minimize(in_python, x0, jac=True, method="L-BFGS-B", bounds=bounds,
-                 options={"ftol": 0.0, "gtol": 1e-5, "maxiter": 15000})  # fmt: skip
-    scipys = (time.perf_counter() - start) * MILLION / len(few)
-    print(f"the same loop over SciPy, from {len(few)} solves: {scipys / 60:.0f} minutes")
 
 
 if __name__ == "__main__":
