@@ -7,6 +7,8 @@ Vector = NDArray[np.float64]
 
 class FactorizationError(ArithmeticError): ...
 
+def unscaled_pairs(S: Vector, Y: Vector, scale: Vector | None) -> tuple[Vector, Vector]: ...
+
 class BaseSolver:
     n: int
     _stop_reason: str | None
