@@ -15,6 +15,7 @@ from lbfgsb._core.driver import Objective, run_iterations
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._lowlevel import as_compiled, is_compiled
+from lbfgsb._numbers import as_number
 from lbfgsb._result import Memory, ending, make_result
 
 
@@ -51,30 +52,30 @@ def _check(
     is_check_factorizations: bool = False,
     threads: int = 1,
 ) -> dict[str, Any]:
-    c1 = _number("ftol_linesearch", ftol_linesearch)
-    c2 = _number("gtol_linesearch", gtol_linesearch)
+    c1 = as_number("ftol_linesearch", ftol_linesearch)
+    c2 = as_number("gtol_linesearch", gtol_linesearch)
     if not 0 < c1 < c2 < 1:
         raise ValueError(
             "the line search needs 0 < ftol_linesearch < gtol_linesearch < 1; "
             f"got ftol_linesearch={c1}, gtol_linesearch={c2}"
         )
-    target = -math.inf if ftarget is None else _number("ftarget", ftarget, least=-math.inf)
-    steplength = _number("max_steplength", max_steplength)
+    target = -math.inf if ftarget is None else as_number("ftarget", ftarget, -math.inf)
+    steplength = as_number("max_steplength", max_steplength)
     if steplength == 0:
         raise ValueError("max_steplength must be positive; got 0")
     return {
         "maxcor": _integer("maxcor", maxcor, 1),
         "ftarget": target,
-        "ftol": _number("ftol", ftol),
-        "gtol": _number("gtol", gtol),
+        "ftol": as_number("ftol", ftol),
+        "gtol": as_number("gtol", gtol),
         "maxiter": _integer("maxiter", maxiter, 0),
         "maxfun": _integer("maxfun", maxfun, 0),
         "maxls": _integer("maxls", maxls, 1),
         "max_steplength": steplength,
         "ftol_linesearch": c1,
         "gtol_linesearch": c2,
-        "xtol_linesearch": _number("xtol_linesearch", xtol_linesearch),
-        "eps_SY": _number("eps_SY", eps_SY),
+        "xtol_linesearch": as_number("xtol_linesearch", xtol_linesearch),
+        "eps_SY": as_number("eps_SY", eps_SY),
         "threads": min(_integer("threads", threads, 1), 2**16),
         "check": bool(is_check_factorizations),
     }
@@ -94,19 +95,6 @@ def _integer(name: str, value: Any, least: int) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
     return min(value, 2**62)
-
-
-def _number(name: str, value: Any, least: float = 0.0) -> float:
-    if type(value) is not float:
-        if isinstance(value, (str, bytes, bool)):
-            raise TypeError(f"{name} must be a real number; got {value!r}")
-        try:
-            value = float(value)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must be a real number; got {value!r}") from error
-    if not value >= least:
-        raise ValueError(f"{name} must be {'a number' if least < 0 else '>= 0'}; got {value}")
-    return value
 
 
 class Solver(BaseSolver):

@@ -78,8 +78,8 @@ class Watch:
     ) -> None:
         self._callbacks, self._solver = callbacks, solver
         self._redefine, self._report = redefine, report
-        self.recorders = tuple(c for c in callbacks if _is_history(c))
-        self._calls = [_as_call(c) for c in callbacks if not _is_history(c)]
+        self.recorders = tuple(c for c in callbacks if is_history(c))
+        self._calls = [_as_call(c) for c in callbacks if not is_history(c)]
         self.on_iterate = self._on_iterate if self._calls or report is not None else None
         self._ends = ExitStack()
 
@@ -156,7 +156,7 @@ class Watch:
             result.__dict__["history"] = self.recorders[0].copy()
 
 
-def _is_history(callback: Any) -> TypeGuard[History]:
+def is_history(callback: Any) -> TypeGuard[History]:
     """Is it a history whose call does nothing else?"""
     return isinstance(callback, History) and type(callback).__call__ is History.__call__
 

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._core.recorder import Recorder
+from lbfgsb._numbers import as_number
 from lbfgsb._report import HEADER, ROWS_A_HEADER
 from lbfgsb._result import State
 
@@ -281,7 +282,7 @@ class TargetReached(Callback):
     def __init__(
         self, target: float, monitor: str | Callable[[OptimizeResult], float] = "fun"
     ) -> None:
-        self.target = _number("target", target)
+        self.target = as_number("target", target, -math.inf)
         self._monitor = _Monitor(monitor)
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:
@@ -326,7 +327,7 @@ class EarlyStopping(Callback):
         monitor: str | Callable[[OptimizeResult], float] = "fun",
     ) -> None:
         self.patience = _count("patience", patience)
-        self.min_delta = _number("min_delta", min_delta, least=0)
+        self.min_delta = as_number("min_delta", min_delta)
         self._monitor = _Monitor(monitor)
         self.begin_run(None)
 
@@ -362,7 +363,7 @@ class TimeLimit(Callback):
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = _number("seconds", seconds, least=0)
+        self.seconds = as_number("seconds", seconds)
         self._start: float | None = None
 
     def begin_run(self, state: OptimizeResult | None) -> None:
@@ -653,7 +654,7 @@ class ProgressBar(Callback):
         except ImportError as error:
             raise ImportError("ProgressBar needs tqdm: pip install 'lbfgsb[progress]'") from error
         self._tqdm = tqdm
-        self._interval, self._options = _number("interval", interval, least=0), options
+        self._interval, self._options = as_number("interval", interval), options
         self._bar: Any = None
 
     def begin_run(self, state: OptimizeResult | None) -> None:
@@ -769,7 +770,7 @@ class LivePlot(Callback):
 
         pyplot()
         check_x(x)
-        self._interval, self._x = _number("interval", interval, least=0), x
+        self._interval, self._x = as_number("interval", interval), x
         self._new_figure = LiveFigure
         self.history = History()
         self._live: LiveFigure | None = None
@@ -842,17 +843,3 @@ def _count(name: str, value: Any, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
     return int(value)
-
-
-def _number(name: str, value: Any, least: float = -math.inf) -> float:
-    if isinstance(value, (str, bytes, bool)):
-        raise TypeError(f"{name} must be a real number; got {value!r}")
-    try:
-        value = float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a real number; got {value!r}") from error
-    if not value >= least:
-        raise ValueError(
-            f"{name} must be {'a number' if least == -math.inf else f'>= {least:g}'}; got {value}"
-        )
-    return value

@@ -15,6 +15,7 @@ so it also reaches whoever has imported `minimize` or `fmin_l_bfgs_b` before.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import threading
@@ -32,6 +33,7 @@ from scipy.optimize._optimize import MemoizeJac
 from lbfgsb._bounds import as_bounds
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
+from lbfgsb._watch import as_callbacks, is_history
 
 Vector = NDArray[np.float64]
 _Fixed = tuple[NDArray[np.bool_], Vector]
@@ -526,6 +528,21 @@ class _Callback:
         self._takes_result = parameters == {"intermediate_result"}
         self.stopped = False
         self.fixed: _Fixed | None = None
+        # The methods that tell a callback of a run's begin and end, if it has them.
+        for name in ("begin_run", "end_run"):
+            method = getattr(callback, name, None)
+            if method is not None:
+                setattr(self, name, functools.partial(self._tell, method))
+
+    def for_run(self) -> Callable[..., Any]:
+        """Return what `minimize_lbfgsb` is to call: a history itself, which it need not call."""
+        is_plain = self.fixed is None and is_history(self._callback)
+        return self._callback if is_plain else self
+
+    def _tell(self, method: Callable[[OptimizeResult], Any], state: OptimizeResult) -> None:
+        if self.fixed is not None:
+            _tell_of_fixed(state, self.fixed)
+        method(state)
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> bool:
         if self.fixed is not None:
@@ -553,20 +570,7 @@ def _tell_of_fixed(state: OptimizeResult, fixed: _Fixed) -> None:
 
 
 def _as_callbacks(callback: Any) -> list[_Callback]:
-    if callback is None:
-        return []
-    if callable(callback):
-        return [_Callback(callback)]
-    try:
-        callbacks = list(callback)
-    except TypeError:
-        raise TypeError(
-            f"callback must be callable or an iterable of callables; got {callback!r}"
-        ) from None
-    for one in callbacks:
-        if not callable(one):
-            raise TypeError(f"callback must be an iterable of callables; it has {one!r}")
-    return [_Callback(one) for one in callbacks]
+    return [_Callback(one) for one in as_callbacks(callback)]
 
 
 def _solve(
@@ -599,7 +603,7 @@ def _solve(
         fun=fun,
         jac=gradient,
         bounds=bounds,
-        callback=callbacks or None,
+        callback=[one.for_run() for one in callbacks] or None,
         **options,
     )
     return _in_scipys_words(result, any(one.stopped for one in callbacks))

@@ -8,20 +8,10 @@
  * the upper triangle of a symmetric matrix is read, the rest may be overwritten. An entry is the
  * same chain of multiply-adds whatever the register width.
  */
-#include "kernels_simd.h"
+#include "kernels_vector.h"
 
-typedef double vec __attribute__((vector_size(VBYTES)));
+enum { WIDE = 4 };    /* registers of a row held at once */
 
-enum { VLEN = VBYTES / 8, WIDE = 4 };    /* WIDE: registers of a row held at once */
-
-#define INLINE static inline __attribute__((always_inline))
-#define PASTE2(a, b) a##b
-#define PASTE(a, b) PASTE2(a, b)
-#define NAMED(f) PASTE(PASTE(f, _), LEVEL)
-
-INLINE vec load(const double *p) { return *(const vec *)p; }
-INLINE void store(double *p, vec v) { *(vec *)p = v; }
-INLINE vec fill(double a) { return a - (vec){0}; }
 INLINE ptrdiff_t register_of(ptrdiff_t column) { return column / VLEN * VLEN; }
 
 /* `count` (a constant) registers of row += sign * sum over i < rows of A[i][pick] * A[i][...] */

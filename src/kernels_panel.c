@@ -19,22 +19,11 @@
  */
 #include <string.h>
 
-#include "kernels_simd.h"
+#include "kernels_vector.h"
 
-typedef double vec __attribute__((vector_size(VBYTES)));
-
-enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };
+enum { PARTS = LANES / VLEN };
 enum { GROUP = 4 };           /* tiles held in registers */
 enum { AHEAD = 96 * 1024 };   /* bytes of W that are on their way into the second-level cache */
-
-#define INLINE static inline __attribute__((always_inline))
-#define PASTE2(a, b) a##b
-#define PASTE(a, b) PASTE2(a, b)
-#define NAMED(f) PASTE(PASTE(f, _), LEVEL)
-
-INLINE vec load(const double *p) { return *(const vec *)p; }
-INLINE void store(double *p, vec v) { *(vec *)p = v; }
-INLINE vec fill(double a) { return a - (vec){0}; }
 
 /* How far ahead W is prefetched, in doubles: whole tiles, at least one group of them. */
 INLINE ptrdiff_t distance(ptrdiff_t ld)

@@ -927,3 +927,49 @@ class TestGlobalOptimisers:
 def _rng(function):
     """The seed, under the name that the installed SciPy gives it."""
     return {"rng" if SCIPY >= (1, 15) else "seed": 5}
+
+
+def test_callbacks_are_told_of_begin_and_end():
+    class Told:
+        def __init__(self):
+            self.seen = []
+
+        def begin_run(self, state):
+            self.seen.append(("begin", state.nit, state.x.size))
+
+        def end_run(self, state):
+            self.seen.append(("end", state.nit, state.x.size))
+
+        def __call__(self, *, intermediate_result):
+            pass
+
+    x0, fixed = np.full(4, 2.0), [(2.0, 2.0)] + [(None, None)] * 3
+    told = [Told() for _ in range(3)]
+    r = minimize(rosen, x0, jac=rosen_der, method=lbfgsb.scipy_method, callback=told[0])
+    with lbfgsb.patched_scipy():
+        minimize(rosen, x0, jac=rosen_der, method="L-BFGS-B", callback=told[1])
+        held = minimize(rosen, x0, jac="2-point", method="L-BFGS-B", bounds=fixed, callback=told[2])
+    for one in told[:2]:
+        assert one.seen == [("begin", 0, 4), ("end", r.nit, 4)]
+    assert told[2].seen == [("begin", 0, 4), ("end", held.nit, 4)]
+
+
+def test_a_history_has_every_iterate_and_is_not_called():
+    h = [lbfgsb.callbacks.History() for _ in range(4)]
+    results = [
+        minimize(rosen, np.full(4, 2.0), jac=rosen_der, method=lbfgsb.scipy_method, callback=h[0]),
+        minimize(
+            rosen, np.full(4, 2.0), jac=rosen_der, method=lbfgsb.scipy_method, callback=[h[1]]
+        ),
+    ]
+    with lbfgsb.patched_scipy():
+        results += [
+            minimize(rosen, np.full(4, 2.0), jac=rosen_der, method="L-BFGS-B", callback=h[2]),
+            minimize(
+                rosen, np.full(4, 2.0), jac="2-point", method="L-BFGS-B", callback=h[3],
+                bounds=[(2.0, 2.0)] + [(None, None)] * 3,
+            ),
+        ]  # fmt: skip
+    for one, r in zip(h, results, strict=True):
+        assert len(one) == r.nit
+        assert one.fun[-1] == r.fun
