@@ -5,6 +5,7 @@ from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
 from lbfgsb._core.kernels cimport Team
 from lbfgsb._core.line_search cimport LineSearch
+from lbfgsb._core.slope_monitor cimport SlopeMonitor
 from lbfgsb._core.subspace cimport Subspace
 
 
@@ -52,6 +53,7 @@ ctypedef struct SolverState:
     CauchyPoint cauchy
     Subspace subspace
     LineSearch search
+    SlopeMonitor monitor     # of f against its slopes; changes nothing
     char *block              # the one allocation; everything above points into it
     double *g_best           # (n,) gradient at search.alpha_x, if that is not 0
     double f                 # at box.x

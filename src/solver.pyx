@@ -30,9 +30,13 @@ from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact
 from lbfgsb._core.kernels cimport (BLOCK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, carve,
                                    chunk_count, dot,
                                    kernels_in_use, run_chunks, team_place)
-from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
-                                       line_search_give_up, line_search_start,
-                                       line_search_tell)
+from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
+                                       LineSearchVerdict, line_search_give_up,
+                                       line_search_start, line_search_tell)
+from lbfgsb._core.slope_monitor cimport (WINDOW, Check, slope_monitor_begin, slope_monitor_load,
+                                         slope_monitor_mismatch, slope_monitor_save,
+                                         slope_monitor_search, slope_monitor_tell,
+                                         slope_monitor_window)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
 
@@ -161,6 +165,7 @@ cdef void solver_begin(SolverState *s) noexcept nogil:
     s.box.norm = NAN
     s.nit = s.nfev = s.njev = s.skipped = s.restarts = 0
     s.phase, s.phase_at_end, s.reason = START, START, RUNNING
+    slope_monitor_begin(&s.monitor)
 
 
 # --- between evaluations ------------------------------------------------------------------
@@ -202,6 +207,7 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
         start(s, f, g)
         return False
     slope = dot(&s.team, s.box.n, g, s.box.d) if isfinite(f) and g != NULL else NAN
+    monitor_trial(s, f, slope)
     if (fabs(f - s.f) <= NOISE * fabs(s.f) and isfinite(slope)
             and trial_norm(s, g) <= s.options.gtol):
         # f is at its rounding errors and can't tell any more whether this is a step in the right
@@ -230,6 +236,15 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
     s.nit += 1
     s.phase = ITERATE
     return True
+
+
+cdef void monitor_trial(SolverState *s, double f, double slope) noexcept nogil:
+    """Compare f and slope at the trial with those at the nearer end of the interval."""
+    cdef LineSearch *v = &s.search
+    if fabs(v.alpha - v.alpha_y) < fabs(v.alpha - v.alpha_x):
+        slope_monitor_tell(&s.monitor, v.alpha - v.alpha_y, v.f_y, v.slope_y, f, slope)
+    else:
+        slope_monitor_tell(&s.monitor, v.alpha - v.alpha_x, v.f_x, v.slope_x, f, slope)
 
 
 ctypedef struct NormContext:
@@ -495,12 +510,22 @@ cdef void begin_search(SolverState *s) noexcept nogil:
     s.search.f_tol, s.search.g_tol = o.ftol_linesearch, o.gtol_linesearch
     s.search.x_tol = o.xtol_linesearch
     line_search_start(&s.search, s.f, s.subspace.slope, s.first_alpha, alpha_max)
+    slope_monitor_search(&s.monitor, s.f)
 
 
 cdef void fill(double *v, Py_ssize_t n, double value) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         v[i] = value
+
+
+cdef double rounding_of_x(const SolverState *s) noexcept nogil:
+    """What f changes by at the iterate when every x_i is off by a few rounding errors."""
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(s.box.n):
+        total += fabs(s.box.g[i] * s.box.x[i])
+    return 4 * DBL_EPSILON * total
 
 
 # --- for Python ---------------------------------------------------------------------------
@@ -632,6 +657,7 @@ cdef class BaseSolver:
             else:
                 compact_reset(&self.s.B)
             measure(&self.s)
+        slope_monitor_begin(&self.s.monitor)    # what is known of the old f says nothing of it
 
     # --- what is known now ----------------------------------------------------------------
 
@@ -684,6 +710,23 @@ cdef class BaseSolver:
     def active_bounds(self):
         """How many variables are held by a bound at `x`."""
         return self.s.pinned if self.s.box.bounded else 0
+
+    @property
+    def gradient_mismatch(self):
+        """How far f and its slopes along the last steps disagree: 0 fine, 1 hopeless."""
+        cdef double rounding
+        with nogil:
+            rounding = rounding_of_x(&self.s)
+        return slope_monitor_mismatch(&self.s.monitor, rounding)
+
+    @property
+    def _slope_checks(self):
+        """The checks behind `gradient_mismatch`, oldest first: for each the change of f over
+        a segment, what the slopes at its ends predict, and their disagreement in units of
+        what curvature explains."""
+        cdef Check window[WINDOW]
+        cdef int i, count = slope_monitor_window(&self.s.monitor, window)
+        return [(window[i].change, window[i].predicted, window[i].ratio) for i in range(count)]
 
     @property
     def _phase(self):
@@ -747,6 +790,7 @@ cdef class BaseSolver:
                         s.box.g_free_squared, s.box.t_min),
             'counts': (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
             'phase': (s.phase, s.phase_at_end, s.reason),
+            'monitor': slope_monitor_save(&s.monitor),
         }
         if s.box.fixed > 0:
             snapshot['gram_free'] = self._square(s.B.gram_free)
@@ -786,6 +830,7 @@ cdef class BaseSolver:
         (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts,
          s.box.fixed) = snapshot['counts']
         s.phase, s.phase_at_end, s.reason = snapshot['phase']
+        slope_monitor_load(&s.monitor, snapshot['monitor'])
         if s.box.fixed > 0:
             self._set_square(s.B.gram_free, snapshot['gram_free'][2 * drop:, 2 * drop:])
             status = snapshot['status']

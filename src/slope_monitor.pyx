@@ -1,0 +1,204 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Do the values of f and its slopes belong together? Every trial of a line search can tell.
+
+Over a segment of length h along the search direction, with f and its slope at both ends,
+
+    f1 - f0 = h (slope0 + slope1) / 2 - h³ f''' / 12
+
+somewhere in between (the trapezoidal rule, Hermite's error term). If the slopes are not those of
+f, the difference e of the two sides is of the order of h instead, however short the segment is. So
+what h³ f''' can be must be known, with no other evaluation. The yardstick is h slope1: a
+quasi-Newton step aims at slope1 = 0 with the curvature it knows, and misses it because the
+curvature changes. With the right curvature at the start and a constant f''' the miss is
+h slope1 = h³ f''' / 2, that is, e = h slope1 / 6; a function that is flat at its minimiser, like x⁴,
+gives e = h slope1 / 6.4 at each of its Newton steps. A step whose slope1 happens to be nothing is
+measured by a tenth of the change of f itself.
+
+A check is one such segment, from a trial to the nearer end of the interval of the line search. What
+it says is used only if
+
+- the change, foreseen or seen, is well above the rounding errors of f (`VISIBLE`, relative to f;
+  `TRIFLE`, relative to what the run has gained; and those that the rounding of x makes in f, which
+  the caller tells);
+- no segment of the same search is much shorter: f' may wiggle at will over a long one, and when the
+  steps shrink the right gradient comes to agree, the wrong one does not (`FINEST`).
+
+The mismatch is the median over the latest five checks. `tools/gradient_monitor.py` shows on CUTEst
+what these rules and numbers do with right and wrong gradients.
+"""
+from libc.math cimport NAN, fabs, isfinite, isnan
+
+import numpy as np
+
+cdef enum:
+    ENOUGH = 3               # fewer segments say nothing
+
+# Of a check, in the order in which they are saved.
+FIELDS = ('length', 'change', 'predicted', 'ratio')
+
+# A change of f below this, relative to f, is not looked at,
+cdef double VISIBLE = 1e-7
+# nor is one below this, relative to the decrease of f since the first search.
+cdef double TRIFLE = 1e-12
+# Segments of one search are used up to this multiple of the shortest.
+cdef double FINEST = 4
+# What disagrees less is explained by a slope that is 0 by luck, relative to the change of f.
+cdef double LUCKY = 0.1
+
+cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
+    """Nothing is known."""
+    m.seen = m.before = m.now = 0
+    m.first = m.f = NAN
+
+
+cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
+    """Begin a line search at a point where f is known; the last one belongs to the past."""
+    cdef Check window[WINDOW]
+    cdef int i
+    m.before = slope_monitor_window(m, window)
+    for i in range(m.before):
+        m.earlier[i] = window[i]
+    m.now = 0
+    m.f = f
+    if isnan(m.first):
+        m.first = f
+
+
+cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
+                             double slope1) noexcept nogil:
+    """Take f and slope at both ends of a segment; end 1 is the new trial, length its signed
+    distance from end 0."""
+    cdef Check check
+    cdef double at0 = length * slope0, at1 = length * slope1, visible, size
+    if length == 0 or not (isfinite(f0) and isfinite(f1)):
+        return
+    check.length = fabs(length)
+    check.change = f1 - f0
+    check.predicted = 0.5 * (at0 + at1)
+    size = size_of(&check)
+    visible = max(VISIBLE * max(fabs(f0), fabs(f1)), TRIFLE * (m.first - m.f))
+    if not (visible < size and isfinite(size)):
+        return
+    check.ratio = fabs(check.change - check.predicted) / max(fabs(at1), LUCKY * size)
+    m.seen = min(m.seen + 1, <int>ENOUGH)
+    drop_longer(m, FINEST * check.length)
+    if m.now == 0 or check.length <= FINEST * shortest(m):
+        append(m, check)
+
+
+cdef double size_of(const Check *check) noexcept nogil:
+    return max(fabs(check.change), fabs(check.predicted))
+
+
+cdef void drop_longer(SlopeMonitor *m, double length) noexcept nogil:
+    cdef int i, kept = 0
+    for i in range(m.now):
+        if m.current[i].length <= length:
+            m.current[kept] = m.current[i]
+            kept += 1
+    m.now = kept
+
+
+cdef double shortest(const SlopeMonitor *m) noexcept nogil:
+    cdef double length = m.current[0].length
+    cdef int i
+    for i in range(1, m.now):
+        length = min(length, m.current[i].length)
+    return length
+
+
+cdef void append(SlopeMonitor *m, Check check) noexcept nogil:
+    cdef int i
+    if m.now == WINDOW:
+        for i in range(1, WINDOW):
+            m.current[i - 1] = m.current[i]
+        m.now -= 1
+    m.current[m.now] = check
+    m.now += 1
+
+
+cdef int slope_monitor_window(const SlopeMonitor *m, Check *window) noexcept nogil:
+    """Write the latest checks, at most WINDOW, oldest first; returns how many there are."""
+    cdef int i, old = min(m.before, <int>WINDOW - m.now)
+    for i in range(old):
+        window[i] = m.earlier[m.before - old + i]
+    for i in range(m.now):
+        window[old + i] = m.current[i]
+    return old + m.now
+
+
+cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexcept nogil:
+    """The median ratio of the latest checks, at most 1; 0 if too little is known.
+
+    Changes of f below `rounding` are not looked at.
+    """
+    cdef Check window[WINDOW]
+    cdef double ratios[WINDOW]
+    cdef int i, j, count = slope_monitor_window(m, window), used = 0
+    for i in range(count):    # sorted by insertion
+        if not size_of(&window[i]) > rounding:
+            continue
+        j = used
+        while j > 0 and ratios[j - 1] > window[i].ratio:
+            ratios[j] = ratios[j - 1]
+            j -= 1
+        ratios[j] = window[i].ratio
+        used += 1
+    if used == 0 or m.seen < ENOUGH:
+        return 0
+    return min(1.0, 0.5 * (ratios[(used - 1) // 2] + ratios[used // 2]))
+
+
+# --- snapshots ----------------------------------------------------------------------------
+
+
+cdef object slope_monitor_save(const SlopeMonitor *m):
+    """All that is known as an array of float64: first, f, seen, before, now, then the checks of
+    earlier searches and of this one, four numbers each."""
+    checks = [m.earlier[i] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
+    numbers = [check[field] for check in checks for field in FIELDS]
+    return np.array([m.first, m.f, m.seen, m.before, m.now, *numbers])
+
+
+cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
+    """Take over what slope_monitor_save returned."""
+    cdef const double[::1] numbers = saved
+    cdef int i
+    m.first, m.f, m.seen = numbers[0], numbers[1], <int>numbers[2]
+    m.before, m.now = <int>numbers[3], <int>numbers[4]
+    for i in range(m.before):
+        m.earlier[i] = load_check(numbers, i)
+    for i in range(m.now):
+        m.current[i] = load_check(numbers, m.before + i)
+    return 0
+
+
+cdef Check load_check(const double[::1] numbers, int i):
+    cdef Check check
+    cdef Py_ssize_t k = 5 + 4 * i
+    check.length, check.change = numbers[k], numbers[k + 1]
+    check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
+    return check
+
+
+# --- for the tests ------------------------------------------------------------------------
+
+
+def monitor(searches, double rounding=0):
+    """Feed line searches, each a list of (length, f0, slope0, f1, slope1), the first from f0.
+
+    Return the mismatch, and the window as (length, change, predicted, ratio), oldest first.
+    """
+    cdef SlopeMonitor m
+    cdef Check window[WINDOW]
+    cdef int i, count
+    slope_monitor_begin(&m)
+    for segments in searches:
+        slope_monitor_search(&m, segments[0][1])
+        for length, f0, slope0, f1, slope1 in segments:
+            slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
+    count = slope_monitor_window(&m, window)
+    return slope_monitor_mismatch(&m, rounding), [
+        (window[i].length, window[i].change, window[i].predicted, window[i].ratio)
+        for i in range(count)]
