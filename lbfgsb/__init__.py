@@ -64,6 +64,7 @@ from lbfgsb.benchmarks import (  # noqa: E402
     styblinski_tang,
     styblinski_tang_grad,
 )
+from lbfgsb.diagnostics import GradientWarning, check_gradient, diagnose  # noqa: E402
 
 __version__ = "2.0.0.dev0"
 
@@ -77,6 +78,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "GradientWarning",
     "InternalState",
     "Solver",
     "__version__",
@@ -84,6 +86,8 @@ __all__ = [
     "ackley_grad",
     "beale",
     "beale_grad",
+    "check_gradient",
+    "diagnose",
     "extract_hess_inv_diag",
     "get_grad_projection_inf_norm",
     "griewank",

@@ -23,6 +23,7 @@ from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._report import Report
 from lbfgsb._result import Memory, State, make_result, memory_of
 from lbfgsb._solver import as_options
+from lbfgsb.diagnostics import warn_of_mismatch
 
 Vector = NDArray[np.float64]
 
@@ -152,7 +153,10 @@ def minimize_lbfgsb(
         - status, success, message: 0 converged (True), 1 a limit was reached (False), 2 abnormal
           (False), 3 stopped by the callback or the objective (True);
         - hess_inv: `scipy.optimize.LbfgsInvHessProduct`, at most `maxcor` pairs, oldest first;
-        - projected_gradient: its inf-norm at x.
+        - projected_gradient: its inf-norm at x;
+        - gradient_mismatch: how far the values of f and the slopes along the last steps disagree,
+          beyond what curvature explains: 0 fine, 1 hopeless. Above 0.35 the gradient is wrong or f
+          noisy, and a run with a gradient of the user's gives a `GradientWarning`.
 
         It can be pickled, copied, and given as `checkpoint`.
 
@@ -276,7 +280,10 @@ def minimize_lbfgsb(
     memory = Memory(solver)
     if redefine is not None:
         memory.extra["iterates"] = redefine.iterates()
-    return make_result(solver, memory)
+    result = make_result(solver, memory)
+    if redefine is None and not numerical:
+        warn_of_mismatch(solver, result.status, stacklevel=2)
+    return result
 
 
 _START = 0

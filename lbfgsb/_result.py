@@ -33,7 +33,15 @@ _ENDS: tuple[tuple[int, bool, str], ...] = (
     (2, False, "ABNORMAL: NOT FINITE AT X0"),
     (3, True, "STOP: USER CALLBACK"),
 )
+_NO_STEP = 6
 _NOT_FINITE = 7
+
+# `gradient_mismatch` above this is no curvature: tools/gradient_monitor.py chooses it on one half
+# of CUTEst and proves it on the other.
+MISMATCH_ALARM = 0.35
+# A line search that was meant to lower f by less than this, relative to f, fails by rounding or
+# noise of that size.
+SMALL_DECREASE = 1e-9
 
 
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
@@ -44,7 +52,43 @@ def ending(solver: BaseSolver) -> tuple[int, bool, str]:
             return status, success, f"{message}: fun(x0) is {solver.fun}, which is not finite"
         bad = np.flatnonzero(~np.isfinite(solver.jac))
         message += f": {bad.size} components of the gradient at x0 are not finite, first {bad[0]}"
+    elif solver._reason == _NO_STEP:
+        message += f": {_why_no_step(solver)}"
     return status, success, message
+
+
+def mismatch_evidence(changes: list[tuple[float, float, float]]) -> str:
+    """Say in one sentence how f and its slopes disagree.
+
+    Parameters
+    ----------
+    changes : list of (change of f, what the slopes predict, ratio)
+        Along the last steps, oldest first.
+    """
+    change, predicted = (math.fsum(check[i] for check in changes) for i in (0, 1))
+    if not abs(change - predicted) > 0.1 * max(abs(change), abs(predicted)):
+        change, predicted, _ = max(changes, key=lambda check: check[2])
+    return (
+        "the gradient seems inconsistent with fun: along the last steps f changed by "
+        f"{change:.3g} where the gradient predicts {predicted:.3g}; see lbfgsb.check_gradient"
+    )
+
+
+def _why_no_step(solver: BaseSolver) -> str:
+    decrease, any_finite = solver._failed_search
+    if not any_finite:
+        return "f or its gradient was not finite at any point tried from the last iterate"
+    if solver.gradient_mismatch > MISMATCH_ALARM:
+        return mismatch_evidence(solver._slope_checks)
+    if decrease <= SMALL_DECREASE * max(abs(solver.fun), 1.0):
+        return (
+            f"the search was for a decrease of f by {decrease:.1e} at f = {solver.fun:.6g}, which "
+            "rounding errors or noise in f can hide"
+        )
+    return (
+        f"no lower f was found where the gradient predicts a decrease of {decrease:.3g}; f may "
+        "jump or have a kink here; see lbfgsb.diagnose"
+    )
 
 
 class Memory:
@@ -126,6 +170,7 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
         success=success,
         hess_inv=LazyLbfgsInvHessProduct(memory, solver.n, solver._details["pairs"]),
         projected_gradient=solver.projected_gradient,
+        gradient_mismatch=solver.gradient_mismatch,
     )
     result.__dict__["_memory"] = memory
     return result

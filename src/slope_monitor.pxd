@@ -15,6 +15,7 @@ ctypedef struct SlopeMonitor:
     double first             # f at the start of the first search
     double f                 # at the start of this one
     int seen                 # visible segments so far, at most ENOUGH
+    int lost                 # trials at which f or its slope was not finite
     int before               # checks of earlier searches kept in `earlier`
     int now                  # checks of this search kept in `current`
     Check earlier[WINDOW]    # oldest first

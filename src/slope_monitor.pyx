@@ -48,7 +48,7 @@ cdef double LUCKY = 0.1
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
     """Nothing is known."""
-    m.seen = m.before = m.now = 0
+    m.seen = m.lost = m.before = m.now = 0
     m.first = m.f = NAN
 
 
@@ -71,7 +71,10 @@ cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double s
     distance from end 0."""
     cdef Check check
     cdef double at0 = length * slope0, at1 = length * slope1, visible, size
-    if length == 0 or not (isfinite(f0) and isfinite(f1)):
+    if not (isfinite(f1) and isfinite(slope1)):
+        m.lost += 1
+        return
+    if length == 0:
         return
     check.length = fabs(length)
     check.change = f1 - f0
@@ -154,11 +157,11 @@ cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexc
 
 
 cdef object slope_monitor_save(const SlopeMonitor *m):
-    """All that is known as an array of float64: first, f, seen, before, now, then the checks of
-    earlier searches and of this one, four numbers each."""
+    """All that is known as an array of float64: first, f, seen, lost, before, now, then the checks
+    of earlier searches and of this one, four numbers each."""
     checks = [m.earlier[i] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
     numbers = [check[field] for check in checks for field in FIELDS]
-    return np.array([m.first, m.f, m.seen, m.before, m.now, *numbers])
+    return np.array([m.first, m.f, m.seen, m.lost, m.before, m.now, *numbers])
 
 
 cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
@@ -166,7 +169,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
     cdef const double[::1] numbers = saved
     cdef int i
     m.first, m.f, m.seen = numbers[0], numbers[1], <int>numbers[2]
-    m.before, m.now = <int>numbers[3], <int>numbers[4]
+    m.lost, m.before, m.now = <int>numbers[3], <int>numbers[4], <int>numbers[5]
     for i in range(m.before):
         m.earlier[i] = load_check(numbers, i)
     for i in range(m.now):
@@ -176,7 +179,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
 
 cdef Check load_check(const double[::1] numbers, int i):
     cdef Check check
-    cdef Py_ssize_t k = 5 + 4 * i
+    cdef Py_ssize_t k = 6 + 4 * i
     check.length, check.change = numbers[k], numbers[k + 1]
     check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
     return check

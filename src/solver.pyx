@@ -729,6 +729,13 @@ cdef class BaseSolver:
         return [(window[i].change, window[i].predicted, window[i].ratio) for i in range(count)]
 
     @property
+    def _failed_search(self):
+        """Of a search that found no step: the decrease its first trial was meant to make, and
+        whether any trial was finite."""
+        cdef LineSearch *v = &self.s.search
+        return -v.slope0 * self.s.first_alpha, v.bracketed or v.alpha_x > 0
+
+    @property
     def _phase(self):
         return self.s.phase
 

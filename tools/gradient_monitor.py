@@ -6,13 +6,14 @@ gradient, with forward differences, and with the wrong gradients of `WRONG`. Rea
 last steps the error of the gradient makes up: an error that does not move f leaves no trace.
 
 The threshold of the alarm is chosen on one half of the problems, every other one in alphabetical
-order, and proved on the other half: no alarm there with a right gradient, and each kind of wrong one
-caught where it moves f. ``--out`` keeps the rows, and a run goes on where it was stopped::
+order, and proved on the other half: no alarm there with a right gradient, and each kind of wrong
+one caught where it moves f. ``--out`` keeps the rows, and a run goes on where it was stopped::
 
     python tools/gradient_monitor.py --max-n 20 --out monitor.jsonl
     python tools/gradient_monitor.py --max-n 20 --out monitor.jsonl --report
 
-A wrong gradient is "caught" if the run ends with a mismatch above the threshold.
+A wrong gradient is "caught" if the run ends with a mismatch above the threshold. Runs in which f
+changed visibly fewer than three times are counted as "too few": the monitor does not judge them.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from lbfgsb.diagnostics import MISMATCH_ALARM
 OPTIONS = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 300, "maxfun": 300}
 SLOW = 3e-3  # seconds of an evaluation: such problems are left out
 SECONDS = 4.0  # CPU time for a run
-RECENT = 5  # evaluations over which the error's part in f is measured
+RECENT = 5  # visible changes of f in which the error's part is measured
+ENOUGH = 3  # visible changes without which the monitor says nothing
 PARTS = (0.3, 0.1, 0.03, 0.01, 0.0)  # the classes of that part
 
 Vector = np.ndarray
@@ -112,15 +114,15 @@ def run(problem: Problem, told: Callable[[Vector, float, Vector], Pair]) -> Row:
         said_f, said_g = told(x, f, g)
         base = at.get(solver.x.tobytes())
         here = (x, said_f, g, said_g - g)
-        if base is not None:
-            parts.append(error_part(base, here))
+        if base is not None and (part := error_part(base, here)) is not None:
+            parts.append(part)
         new = solver.tell(said_f, said_g)
         if new or not at:
             at = {x.tobytes(): here}
     return {
         "n": problem.x0.size,
         "mismatch": solver.gradient_mismatch,
-        "checks": len(solver._slope_checks),
+        "seen": int(solver._snapshot()["monitor"][2]),
         "part": float(np.median(parts[-RECENT:])) if parts else 0.0,
         "message": solver.message,
         "nfev": solver.nfev,
@@ -129,14 +131,17 @@ def run(problem: Problem, told: Callable[[Vector, float, Vector], Pair]) -> Row:
 
 def error_part(
     base: tuple[Vector, float, Vector, Vector], here: tuple[Vector, float, Vector, Vector]
-) -> float:
-    """How much of the change of f between two points the error of the gradient seems to make."""
+) -> float | None:
+    """How much of the change of f between two points the error of the gradient seems to make.
+
+    None where the change is near rounding.
+    """
     step = here[0] - base[0]
     error = 0.5 * step @ (base[3] + here[3])
     right = 0.5 * step @ (base[2] + here[2])
     size = max(abs(here[1] - base[1]), abs(right + error))
     visible = size > 1e-7 * max(abs(base[1]), abs(here[1]))
-    return float(abs(error) / size) if visible and np.isfinite(error) else 0.0
+    return float(abs(error) / size) if visible and np.isfinite(error) else None
 
 
 def run_all(name: str, kinds: Sequence[str] | None = None) -> Iterator[Row]:
@@ -175,6 +180,7 @@ def report(rows: Sequence[Row]) -> str:
     names = sorted({row["name"] for row in rows})
     halves = {"chosen on": set(names[::2]), "proved on": set(names[1::2])}
     lines = []
+    labels = [*_part_labels(), "too few"]
     for word, half in halves.items():
         own = [row for row in rows if row["name"] in half]
         right = sorted(
@@ -187,14 +193,16 @@ def report(rows: Sequence[Row]) -> str:
             f"{alarms} above {MISMATCH_ALARM}",
             f"  largest mismatches: {worst}",
             "  caught, by the part that the error has in the last changes of f:",
-            f"  {'':31}" + "".join(f"{label:>12}" for label in _part_labels()),
+            f"  {'':31}" + "".join(f"{label:>13}" for label in labels),
         ]
         for kind in dict.fromkeys(row["kind"] for row in own if row["kind"] != RIGHT):
-            cells = (_caught(own, kind, low, high) for low, high in _classes())
-            lines.append(f"  {kind:31}" + "".join(f"{cell:>12}" for cell in cells))
+            of_kind = [row for row in own if row["kind"] == kind]
+            enough = [row for row in of_kind if row["seen"] >= ENOUGH]
+            cells = [_caught(enough, low, high) for low, high in _classes()]
+            cells.append(str(len(of_kind) - len(enough)))
+            lines.append(f"  {kind:31}" + "".join(f"{cell:>13}" for cell in cells))
         lines.append("")
     return "\n".join(lines).rstrip()
-
 
 
 def _classes() -> Iterator[tuple[float, float]]:
@@ -206,8 +214,8 @@ def _part_labels() -> Iterator[str]:
         yield f">= {low:g}" if high == np.inf else f"{low:g} to {high:g}"
 
 
-def _caught(rows: Sequence[Row], kind: str, low: float, high: float) -> str:
-    own = [row for row in rows if row["kind"] == kind and low <= row["part"] < high]
+def _caught(rows: Sequence[Row], low: float, high: float) -> str:
+    own = [row for row in rows if low <= row["part"] < high]
     caught = sum(row["mismatch"] > MISMATCH_ALARM for row in own)
     return f"{caught}/{len(own)}" if own else "-"
 
