@@ -36,9 +36,11 @@ _ENDS: tuple[tuple[int, bool, str], ...] = (
 _NO_STEP = 6
 _NOT_FINITE = 7
 
-# `gradient_mismatch` above this is no curvature: tools/gradient_monitor.py chooses it on one half
-# of CUTEst and proves it on the other.
+# `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py chooses it on one
+# half of CUTEst and proves it on the other.
 MISMATCH_ALARM = 0.35
+# After so many searches in a row with such a mismatch it is persistent.
+PERSISTENT = 6
 # A line search that was meant to lower f by less than this, relative to f, fails by rounding or
 # noise of that size.
 SMALL_DECREASE = 1e-9

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from lbfgsb._bounds import as_bounds, as_start
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
-from lbfgsb._result import MISMATCH_ALARM, memory_of, mismatch_evidence
+from lbfgsb._result import MISMATCH_ALARM, PERSISTENT, memory_of, mismatch_evidence
 
 Vector = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
@@ -36,7 +36,6 @@ class GradientWarning(UserWarning):
     """The gradient seems inconsistent with the objective function."""
 
 
-PERSISTENT = 5  # checks that must be there for a warning after a run that ended well
 _ABNORMAL = 2
 
 
@@ -48,16 +47,20 @@ def warn_of_mismatch(solver: BaseSolver, status: int, stacklevel: int = 2) -> No
     solver : BaseSolver
         Its run is over.
     status : int
-        Of the result. An abnormal end is evidence itself; else all of the latest checks are asked
-        for.
+        Of the result. An abnormal end is evidence itself; else the mismatch must be persistent.
     stacklevel : int, default 2
         As in `warnings.warn`.
     """
+    if is_inconsistent(solver, status):
+        evidence = mismatch_evidence(solver._slope_checks)
+        warnings.warn(evidence, GradientWarning, stacklevel=stacklevel + 1)
+
+
+def is_inconsistent(solver: BaseSolver, status: int) -> bool:
+    """Whether f and its slopes disagree so that it can't be curvature."""
     if not solver.gradient_mismatch > MISMATCH_ALARM:
-        return
-    checks = solver._slope_checks
-    if status == _ABNORMAL or len(checks) >= PERSISTENT:
-        warnings.warn(mismatch_evidence(checks), GradientWarning, stacklevel=stacklevel + 1)
+        return False
+    return status == _ABNORMAL or solver._mismatch_alarms >= PERSISTENT
 
 
 # ---------------------------------------------------------------------------------------------
@@ -632,7 +635,11 @@ def diagnose(
         )
         if (finding := look(run)) is not None
     ]
-    if not any(finding.severity == "problem" for finding in findings) and run.success:
+    codes = [finding.code for finding in findings]
+    if "noise" in codes and "gradient on the way" in codes:  # noise explains the mismatch
+        del findings[codes.index("gradient on the way")]
+    troubled = any(finding.severity == "problem" for finding in findings)
+    if run.success and not troubled and "below rounding" not in codes:
         findings.append(Finding("converged", "fine", _well(run), numbers={"norm": run.norm}))
     return Diagnosis(run.headline(), findings)
 
@@ -663,6 +670,7 @@ class _Run:
         memory = memory_of(result)
         snapshot = {} if memory is None else memory.snapshot()
         self.monitor = snapshot.get("monitor")
+        self.alarms = 0 if self.monitor is None else _alarms(self.monitor)
         if bounds is None and snapshot.get("lower") is not None:
             lower, upper = snapshot["lower"], snapshot["upper"]
         else:
@@ -770,6 +778,12 @@ def _look_at_first_step(run: _Run) -> Finding | None:
     )
 
 
+def _alarms(monitor: Vector) -> int:
+    """Alarms in a row up to the end of the run, as the core counts them."""
+    bad = [check[2] > MISMATCH_ALARM for check in _checks(monitor)]
+    return int(monitor[4]) + 1 if len(bad) == _WINDOW and sum(bad) >= _WINDOW - 1 else 0
+
+
 def _look_at_gradient(run: _Run) -> Finding | None:
     report = None
     if run.fun is not None and (run.jac is True or callable(run.jac)):
@@ -800,7 +814,7 @@ def _look_at_gradient(run: _Run) -> Finding | None:
         )
     return Finding(
         "gradient",
-        "problem",
+        "problem" if run.status == _ABNORMAL or run.alarms >= PERSISTENT else "hint",
         f"{evidence[0].upper()}{evidence[1:].partition(';')[0]} (mismatch {run.mismatch:.2f}, "
         "from 0, fine, to 1, hopeless).",
         "lbfgsb.check_gradient(fun, jac, x) for which component is wrong; if it finds none, f is "
@@ -809,11 +823,14 @@ def _look_at_gradient(run: _Run) -> Finding | None:
     )
 
 
+_WINDOW = 5  # of the monitor
+
+
 def _checks(monitor: Vector | None) -> list[tuple[float, float, float]]:
     """Read the latest checks out of the monitor of a snapshot."""
     if monitor is None:
         return []
-    return [(row[1], row[2], row[3]) for row in monitor[6:].reshape(-1, 4).tolist()][-PERSISTENT:]
+    return [(row[1], row[2], row[3]) for row in monitor[7:].reshape(-1, 4).tolist()][-_WINDOW:]
 
 
 _NOISE_POINTS = 8
@@ -915,7 +932,7 @@ def _look_at_ftol(run: _Run) -> Finding | None:
     if run.status != 0 or "F_<=_FTOL" not in run.message.replace("FACTR*EPSMCH", "FTOL"):
         return None
     left = run.foreseen()
-    if run.norm <= _LARGE_NORM * run.size and not left > _LEFT * run.size:
+    if not (left > _LEFT * run.size or (math.isnan(left) and run.norm > _LARGE_NORM * run.size)):
         return None
     return Finding(
         "ftol early",
@@ -976,9 +993,10 @@ def _look_at_scaling(run: _Run) -> Finding | None:
 def _well(run: _Run) -> str:
     if run.status == 3:
         return "The run was ended by its callback or objective; nothing else was noticed."
+    agree = " and f and its gradient agree along the last steps" if _checks(run.monitor) else ""
     return (
-        f"Nothing suspicious: the projected gradient is {run.norm:.2g} at f = {run.f:.6g}, and f "
-        "and its gradient agree along the last steps."
+        f"Nothing suspicious: the projected gradient is {run.norm:.2g} at f = {run.f:.6g}"
+        f"{',' if agree else ''}{agree}."
     )
 
 

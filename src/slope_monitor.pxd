@@ -16,6 +16,7 @@ ctypedef struct SlopeMonitor:
     double f                 # at the start of this one
     int seen                 # visible segments so far, at most ENOUGH
     int lost                 # trials at which f or its slope was not finite
+    int alarms               # searches in a row after which the latest checks were bad
     int before               # checks of earlier searches kept in `earlier`
     int now                  # checks of this search kept in `current`
     Check earlier[WINDOW]    # oldest first
@@ -26,6 +27,7 @@ cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil
 cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil
 cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
                              double slope1) noexcept nogil
+cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil
 cdef int slope_monitor_window(const SlopeMonitor *m, Check *window) noexcept nogil
 cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexcept nogil
 cdef object slope_monitor_save(const SlopeMonitor *m)

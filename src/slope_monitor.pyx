@@ -11,9 +11,9 @@ f, the difference e of the two sides is of the order of h instead, however short
 what h³ f''' can be must be known, with no other evaluation. The yardstick is h slope1: a
 quasi-Newton step aims at slope1 = 0 with the curvature it knows, and misses it because the
 curvature changes. With the right curvature at the start and a constant f''' the miss is
-h slope1 = h³ f''' / 2, that is, e = h slope1 / 6; a function that is flat at its minimiser, like x⁴,
-gives e = h slope1 / 6.4 at each of its Newton steps. A step whose slope1 happens to be nothing is
-measured by a tenth of the change of f itself.
+h slope1 = h³ f''' / 2, that is, e = h slope1 / 6; a function that is flat at its minimiser, like
+x⁴, gives e = h slope1 / 6.4 at each of its Newton steps. A step whose slope1 happens to be nothing
+is measured by a tenth of the change of f itself.
 
 A check is one such segment, from a trial to the nearer end of the interval of the line search. What
 it says is used only if
@@ -24,7 +24,9 @@ it says is used only if
 - no segment of the same search is much shorter: f' may wiggle at will over a long one, and when the
   steps shrink the right gradient comes to agree, the wrong one does not (`FINEST`).
 
-The mismatch is the median over the latest five checks. `tools/gradient_monitor.py` shows on CUTEst
+The mismatch is the median over the latest five checks. A few bad ones come by on curved ways with
+the right gradient too; `alarms` counts the searches in a row after which at least four of the
+latest five were bad. `tools/gradient_monitor.py` shows on CUTEst
 what these rules and numbers do with right and wrong gradients.
 """
 from libc.math cimport NAN, fabs, isfinite, isnan
@@ -37,6 +39,8 @@ cdef enum:
 # Of a check, in the order in which they are saved.
 FIELDS = ('length', 'change', 'predicted', 'ratio')
 
+# A ratio above this is bad. Python has the same number, MISMATCH_ALARM.
+cdef double BAD = 0.35
 # A change of f below this, relative to f, is not looked at,
 cdef double VISIBLE = 1e-7
 # nor is one below this, relative to the decrease of f since the first search.
@@ -48,7 +52,7 @@ cdef double LUCKY = 0.1
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
     """Nothing is known."""
-    m.seen = m.lost = m.before = m.now = 0
+    m.seen = m.lost = m.alarms = m.before = m.now = 0
     m.first = m.f = NAN
 
 
@@ -56,6 +60,7 @@ cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
     """Begin a line search at a point where f is known; the last one belongs to the past."""
     cdef Check window[WINDOW]
     cdef int i
+    m.alarms = slope_monitor_alarms(m)
     m.before = slope_monitor_window(m, window)
     for i in range(m.before):
         m.earlier[i] = window[i]
@@ -63,6 +68,15 @@ cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
     m.f = f
     if isnan(m.first):
         m.first = f
+
+
+cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil:
+    """`alarms`, with the search under way."""
+    cdef Check window[WINDOW]
+    cdef int i, count = slope_monitor_window(m, window), bad = 0
+    for i in range(count):
+        bad += window[i].ratio > BAD
+    return min(m.alarms + 1, 1000) if bad >= WINDOW - 1 and count == WINDOW else 0
 
 
 cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
@@ -157,11 +171,11 @@ cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexc
 
 
 cdef object slope_monitor_save(const SlopeMonitor *m):
-    """All that is known as an array of float64: first, f, seen, lost, before, now, then the checks
-    of earlier searches and of this one, four numbers each."""
+    """All that is known as an array of float64: first, f, seen, lost, alarms, before, now, then the
+    checks of earlier searches and of this one, four numbers each."""
     checks = [m.earlier[i] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
     numbers = [check[field] for check in checks for field in FIELDS]
-    return np.array([m.first, m.f, m.seen, m.lost, m.before, m.now, *numbers])
+    return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.before, m.now, *numbers])
 
 
 cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
@@ -169,7 +183,8 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
     cdef const double[::1] numbers = saved
     cdef int i
     m.first, m.f, m.seen = numbers[0], numbers[1], <int>numbers[2]
-    m.lost, m.before, m.now = <int>numbers[3], <int>numbers[4], <int>numbers[5]
+    m.lost, m.alarms = <int>numbers[3], <int>numbers[4]
+    m.before, m.now = <int>numbers[5], <int>numbers[6]
     for i in range(m.before):
         m.earlier[i] = load_check(numbers, i)
     for i in range(m.now):
@@ -179,7 +194,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
 
 cdef Check load_check(const double[::1] numbers, int i):
     cdef Check check
-    cdef Py_ssize_t k = 6 + 4 * i
+    cdef Py_ssize_t k = 7 + 4 * i
     check.length, check.change = numbers[k], numbers[k + 1]
     check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
     return check
@@ -191,7 +206,7 @@ cdef Check load_check(const double[::1] numbers, int i):
 def monitor(searches, double rounding=0):
     """Feed line searches, each a list of (length, f0, slope0, f1, slope1), the first from f0.
 
-    Return the mismatch, and the window as (length, change, predicted, ratio), oldest first.
+    Return the mismatch, the alarms in a row, and the window as (length, change, predicted, ratio), oldest first.
     """
     cdef SlopeMonitor m
     cdef Check window[WINDOW]
@@ -202,6 +217,6 @@ def monitor(searches, double rounding=0):
         for length, f0, slope0, f1, slope1 in segments:
             slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
     count = slope_monitor_window(&m, window)
-    return slope_monitor_mismatch(&m, rounding), [
+    return slope_monitor_mismatch(&m, rounding), slope_monitor_alarms(&m), [
         (window[i].length, window[i].change, window[i].predicted, window[i].ratio)
         for i in range(count)]

@@ -33,7 +33,8 @@ from lbfgsb._core.kernels cimport (BLOCK, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, 
 from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
                                        LineSearchVerdict, line_search_give_up,
                                        line_search_start, line_search_tell)
-from lbfgsb._core.slope_monitor cimport (WINDOW, Check, slope_monitor_begin, slope_monitor_load,
+from lbfgsb._core.slope_monitor cimport (WINDOW, Check, slope_monitor_alarms,
+                                         slope_monitor_begin, slope_monitor_load,
                                          slope_monitor_mismatch, slope_monitor_save,
                                          slope_monitor_search, slope_monitor_tell,
                                          slope_monitor_window)
@@ -727,6 +728,11 @@ cdef class BaseSolver:
         cdef Check window[WINDOW]
         cdef int i, count = slope_monitor_window(&self.s.monitor, window)
         return [(window[i].change, window[i].predicted, window[i].ratio) for i in range(count)]
+
+    @property
+    def _mismatch_alarms(self):
+        """After how many searches in a row nearly all of the latest checks were bad."""
+        return slope_monitor_alarms(&self.s.monitor)
 
     @property
     def _failed_search(self):
