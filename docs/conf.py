@@ -54,4 +54,4 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "getting_started": [], "how_it_works": []}
+html_sidebars = {"index": [], "getting_started": [], "how_it_works": [], "diagnosing": []}

@@ -206,7 +206,8 @@ cdef Check load_check(const double[::1] numbers, int i):
 def monitor(searches, double rounding=0):
     """Feed line searches, each a list of (length, f0, slope0, f1, slope1), the first from f0.
 
-    Return the mismatch, the alarms in a row, and the window as (length, change, predicted, ratio), oldest first.
+    Return the mismatch, the alarms in a row, and the window as (length, change, predicted,
+    ratio), oldest first.
     """
     cdef SlopeMonitor m
     cdef Check window[WINDOW]

@@ -31,7 +31,12 @@ from problems import (
 )
 from scipy.optimize import Bounds, LbfgsInvHessProduct, OptimizeResult, minimize
 
-from lbfgsb import GradientWarning, extract_hess_inv_diag, get_grad_projection_inf_norm, minimize_lbfgsb
+from lbfgsb import (
+    GradientWarning,
+    extract_hess_inv_diag,
+    get_grad_projection_inf_norm,
+    minimize_lbfgsb,
+)
 
 TIGHT = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500}
 FIELDS = {

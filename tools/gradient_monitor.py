@@ -14,8 +14,9 @@ one caught where it moves f. ``--out`` keeps the rows, and a run goes on where i
 
 A wrong gradient is "caught" if the run ends with a mismatch above the threshold, "warned" of if it
 ends abnormally so or the mismatch is persistent (`is_inconsistent`): wherever a run with a right
-gradient is stopped, no warning may come, and passing mismatches do come by on curved ways. Runs in which f
-changed visibly fewer than three times are counted as "too few": the monitor does not judge them.
+gradient is stopped, no warning may come, and passing mismatches do come by on curved ways. Runs in
+which f changed visibly fewer than three times are counted as "too few": the monitor does not judge
+them.
 """
 
 import argparse
