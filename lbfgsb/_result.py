@@ -77,8 +77,8 @@ def mismatch_evidence(changes: list[tuple[float, float, float]]) -> str:
 
 
 def _why_no_step(solver: BaseSolver) -> str:
-    decrease, any_finite = solver._failed_search
-    if not any_finite:
+    decrease, not_finite = solver._failed_search
+    if not_finite:
         return "f or its gradient was not finite at any point tried from the last iterate"
     if solver.gradient_mismatch > MISMATCH_ALARM:
         return mismatch_evidence(solver._slope_checks)

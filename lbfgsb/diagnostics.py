@@ -463,12 +463,20 @@ class _Check:
                 if there.error < best.error or math.isnan(best.value):
                     best = there
                 verdict = self._judge(analytic, best)
+                if verdict == "kink" and not self._confirmed(v, best):
+                    verdict = "unknown"
                 if verdict in ("ok", "kink"):
                     break
         best = Derivative(
             best.value / unit, best.error / unit, best.left / unit, best.right / unit, best.noise
         )
         return _Row(index, analytic / unit, best, verdict)
+
+    def _confirmed(self, v: Vector, kink: Derivative) -> bool:
+        """Whether a shorter step shows the same kink: in noise there is one by chance."""
+        there = _derivative(self.line, v, self.f, 0.1 * STEP)
+        gap, gap_there = kink.right - kink.left, there.right - there.left
+        return abs(gap - gap_there) < 0.1 * abs(gap)
 
     def _judge(self, analytic: float, there: Derivative) -> Verdict:
         if not math.isfinite(there.value):
@@ -631,6 +639,7 @@ def diagnose(
             _look_at_limits,
             _look_at_ftol,
             _look_at_rounding,
+            _look_at_size,
             _look_at_scaling,
         )
         if (finding := look(run)) is not None
@@ -781,6 +790,8 @@ def _look_at_first_step(run: _Run) -> Finding | None:
 def _alarms(monitor: Vector) -> int:
     """Alarms in a row up to the end of the run, as the core counts them."""
     bad = [check[2] > MISMATCH_ALARM for check in _checks(monitor)]
+    if monitor[5] >= _LONG_ROW:
+        return PERSISTENT
     return int(monitor[4]) + 1 if len(bad) == _WINDOW and sum(bad) >= _WINDOW - 1 else 0
 
 
@@ -824,13 +835,14 @@ def _look_at_gradient(run: _Run) -> Finding | None:
 
 
 _WINDOW = 5  # of the monitor
+_LONG_ROW = 8  # of bad segments in one search
 
 
 def _checks(monitor: Vector | None) -> list[tuple[float, float, float]]:
     """Read the latest checks out of the monitor of a snapshot."""
     if monitor is None:
         return []
-    return [(row[1], row[2], row[3]) for row in monitor[7:].reshape(-1, 4).tolist()][-_WINDOW:]
+    return [(row[1], row[2], row[3]) for row in monitor[8:].reshape(-1, 4).tolist()][-_WINDOW:]
 
 
 _NOISE_POINTS = 8
@@ -963,6 +975,28 @@ def _look_at_rounding(run: _Run) -> Finding | None:
 
 
 _ORDERS = 1e6
+
+
+def _look_at_size(run: _Run) -> Finding | None:
+    """Is the gradient small only since the variable is large?"""
+    effect = np.abs(run.projected * run.x)
+    blind = (effect > 0.1 * max(abs(run.f), EPS)) & (np.abs(run.x) > 1e3)
+    blind &= np.abs(run.projected) < 1e-3
+    if run.status != 0 or "TARGET" in run.message or not blind.any():
+        return None
+    i = int(np.argmax(np.where(blind, effect, 0.0)))
+    count = int(blind.sum())
+    who = f"x[{i}]" + (f" and {count - 1} more" if count > 1 else "")
+    return Finding(
+        "too large",
+        "problem",
+        f"{who}: in its units a slope of {run.g[i]:.1e} passes for none, but at x[{i}] = "
+        f"{run.x[i]:.3g} a change of x[{i}] by 1 % would change f by about {0.01 * effect[i]:.2g}, "
+        f"f being {run.f:.4g}.",
+        f"x_scale, with {10.0 ** round(math.log10(abs(run.x[i]))):.0e} for x[{i}], or other units; "
+        "or a smaller gtol.",
+        {"index": np.flatnonzero(blind), "effect": effect[blind]},
+    )
 
 
 def _look_at_scaling(run: _Run) -> Finding | None:

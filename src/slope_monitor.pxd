@@ -17,6 +17,7 @@ ctypedef struct SlopeMonitor:
     int seen                 # visible segments so far, at most ENOUGH
     int lost                 # trials at which f or its slope was not finite
     int alarms               # searches in a row after which the latest checks were bad
+    int row                  # segments in a row of this search that were bad
     int before               # checks of earlier searches kept in `earlier`
     int now                  # checks of this search kept in `current`
     Check earlier[WINDOW]    # oldest first

@@ -26,7 +26,8 @@ it says is used only if
 
 The mismatch is the median over the latest five checks. A few bad ones come by on curved ways with
 the right gradient too; `alarms` counts the searches in a row after which at least four of the
-latest five were bad. `tools/gradient_monitor.py` shows on CUTEst
+latest five were bad. A single search does it with eight bad segments in a row and no good one after
+them. `tools/gradient_monitor.py` shows on CUTEst
 what these rules and numbers do with right and wrong gradients.
 """
 from libc.math cimport NAN, fabs, isfinite, isnan
@@ -35,6 +36,8 @@ import numpy as np
 
 cdef enum:
     ENOUGH = 3               # fewer segments say nothing
+    LONG_ROW = 8             # of bad segments in one search
+    MANY = 1000              # alarms are not counted further
 
 # Of a check, in the order in which they are saved.
 FIELDS = ('length', 'change', 'predicted', 'ratio')
@@ -52,7 +55,7 @@ cdef double LUCKY = 0.1
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
     """Nothing is known."""
-    m.seen = m.lost = m.alarms = m.before = m.now = 0
+    m.seen = m.lost = m.alarms = m.row = m.before = m.now = 0
     m.first = m.f = NAN
 
 
@@ -64,7 +67,7 @@ cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
     m.before = slope_monitor_window(m, window)
     for i in range(m.before):
         m.earlier[i] = window[i]
-    m.now = 0
+    m.now = m.row = 0
     m.f = f
     if isnan(m.first):
         m.first = f
@@ -76,7 +79,9 @@ cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil:
     cdef int i, count = slope_monitor_window(m, window), bad = 0
     for i in range(count):
         bad += window[i].ratio > BAD
-    return min(m.alarms + 1, 1000) if bad >= WINDOW - 1 and count == WINDOW else 0
+    if m.row >= LONG_ROW:
+        return MANY
+    return min(m.alarms + 1, <int>MANY) if bad >= WINDOW - 1 and count == WINDOW else 0
 
 
 cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
@@ -99,6 +104,7 @@ cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double s
         return
     check.ratio = fabs(check.change - check.predicted) / max(fabs(at1), LUCKY * size)
     m.seen = min(m.seen + 1, <int>ENOUGH)
+    m.row = m.row + 1 if check.ratio > BAD else 0
     drop_longer(m, FINEST * check.length)
     if m.now == 0 or check.length <= FINEST * shortest(m):
         append(m, check)
@@ -171,11 +177,11 @@ cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexc
 
 
 cdef object slope_monitor_save(const SlopeMonitor *m):
-    """All that is known as an array of float64: first, f, seen, lost, alarms, before, now, then the
-    checks of earlier searches and of this one, four numbers each."""
+    """All that is known as an array of float64: first, f, seen, lost, alarms, row, before, now,
+    then the checks of earlier searches and of this one, four numbers each."""
     checks = [m.earlier[i] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
     numbers = [check[field] for check in checks for field in FIELDS]
-    return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.before, m.now, *numbers])
+    return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.row, m.before, m.now, *numbers])
 
 
 cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
@@ -184,7 +190,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
     cdef int i
     m.first, m.f, m.seen = numbers[0], numbers[1], <int>numbers[2]
     m.lost, m.alarms = <int>numbers[3], <int>numbers[4]
-    m.before, m.now = <int>numbers[5], <int>numbers[6]
+    m.row, m.before, m.now = <int>numbers[5], <int>numbers[6], <int>numbers[7]
     for i in range(m.before):
         m.earlier[i] = load_check(numbers, i)
     for i in range(m.now):
@@ -194,7 +200,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
 
 cdef Check load_check(const double[::1] numbers, int i):
     cdef Check check
-    cdef Py_ssize_t k = 7 + 4 * i
+    cdef Py_ssize_t k = 8 + 4 * i
     check.length, check.change = numbers[k], numbers[k + 1]
     check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
     return check

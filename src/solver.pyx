@@ -737,9 +737,10 @@ cdef class BaseSolver:
     @property
     def _failed_search(self):
         """Of a search that found no step: the decrease its first trial was meant to make, and
-        whether any trial was finite."""
+        whether all trials that moved f were not finite."""
         cdef LineSearch *v = &self.s.search
-        return -v.slope0 * self.s.first_alpha, v.bracketed or v.alpha_x > 0
+        cdef bint finite = v.bracketed or v.f_x < v.f0
+        return -v.slope0 * self.s.first_alpha, self.s.monitor.lost > 0 and not finite
 
     @property
     def _phase(self):

@@ -39,7 +39,7 @@ axes.annotate(
     arrowprops={"arrowstyle": "->", "color": RED, "linewidth": 1.6},
 )
 axes.text(*(-0.25 * g + [-0.05, -0.12]), r"$-\nabla f$", color=RED, ha="right")
-axes.text(1.97, 1.93, "the box", ha="right", va="top", color=GREY)
+axes.text(1.95, 0.06, "the box", ha="right", va="bottom", color=GREY)
 axes.set(aspect="equal", xlabel="$x_0$", ylabel="$x_1$")
 axes.spines[["top", "right"]].set_visible(False)
 axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -44,7 +44,7 @@ left.set(xlim=(1e-9, 1e2), ylim=(1e-9, 1e2), aspect="equal")
 left.set_xlabel("decrease of $f$ over a step")
 left.set_ylabel("decrease that the slopes predict")
 right.axhline(0.35, color=GREY, linewidth=0.8, linestyle="--")
-right.annotate("alarm", (right.get_xlim()[1], 0.35), ha="right", va="bottom", color=GREY)
+right.text(42, 0.37, "alarm", ha="right", va="bottom", color=GREY)
 right.set(ylim=(-0.02, 1.05), xlabel="iteration", ylabel="gradient_mismatch")
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
