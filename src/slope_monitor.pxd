@@ -20,8 +20,9 @@ ctypedef struct SlopeMonitor:
     int row                  # segments in a row of this search that were bad
     int before               # checks of earlier searches kept in `earlier`
     int now                  # checks of this search kept in `current`
-    Check earlier[WINDOW]    # oldest first
-    Check current[WINDOW]
+    int head                 # where the next check goes in `earlier`, a ring
+    Check earlier[WINDOW]
+    Check current[WINDOW]    # oldest first
 
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil

@@ -55,18 +55,18 @@ cdef double LUCKY = 0.1
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
     """Nothing is known."""
-    m.seen = m.lost = m.alarms = m.row = m.before = m.now = 0
+    m.seen = m.lost = m.alarms = m.row = m.before = m.now = m.head = 0
     m.first = m.f = NAN
 
 
 cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
     """Begin a line search at a point where f is known; the last one belongs to the past."""
-    cdef Check window[WINDOW]
     cdef int i
     m.alarms = slope_monitor_alarms(m)
-    m.before = slope_monitor_window(m, window)
-    for i in range(m.before):
-        m.earlier[i] = window[i]
+    for i in range(m.now):
+        m.earlier[m.head] = m.current[i]
+        m.head = m.head + 1 if m.head + 1 < WINDOW else 0
+    m.before = min(m.before + m.now, <int>WINDOW)
     m.now = m.row = 0
     m.f = f
     if isnan(m.first):
@@ -75,10 +75,9 @@ cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
 
 cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil:
     """`alarms`, with the search under way."""
-    cdef Check window[WINDOW]
-    cdef int i, count = slope_monitor_window(m, window), bad = 0
+    cdef int i, count = window_size(m), bad = 0
     for i in range(count):
-        bad += window[i].ratio > BAD
+        bad += in_window(m, i).ratio > BAD
     if m.row >= LONG_ROW:
         return MANY
     return min(m.alarms + 1, <int>MANY) if bad >= WINDOW - 1 and count == WINDOW else 0
@@ -141,14 +140,28 @@ cdef void append(SlopeMonitor *m, Check check) noexcept nogil:
     m.now += 1
 
 
+cdef int window_size(const SlopeMonitor *m) noexcept nogil:
+    return min(m.before + m.now, <int>WINDOW)
+
+
+cdef const Check *earlier(const SlopeMonitor *m, int i) noexcept nogil:
+    """Check i of earlier searches, oldest first."""
+    i += m.head - m.before
+    return &m.earlier[i if i >= 0 else i + WINDOW]
+
+
+cdef const Check *in_window(const SlopeMonitor *m, int i) noexcept nogil:
+    """Check i of the latest ones, oldest first."""
+    i += m.before + m.now - window_size(m)
+    return earlier(m, i) if i < m.before else &m.current[i - m.before]
+
+
 cdef int slope_monitor_window(const SlopeMonitor *m, Check *window) noexcept nogil:
     """Write the latest checks, at most WINDOW, oldest first; returns how many there are."""
-    cdef int i, old = min(m.before, <int>WINDOW - m.now)
-    for i in range(old):
-        window[i] = m.earlier[m.before - old + i]
-    for i in range(m.now):
-        window[old + i] = m.current[i]
-    return old + m.now
+    cdef int i
+    for i in range(window_size(m)):
+        window[i] = in_window(m, i)[0]
+    return window_size(m)
 
 
 cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexcept nogil:
@@ -179,7 +192,7 @@ cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexc
 cdef object slope_monitor_save(const SlopeMonitor *m):
     """All that is known as an array of float64: first, f, seen, lost, alarms, row, before, now,
     then the checks of earlier searches and of this one, four numbers each."""
-    checks = [m.earlier[i] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
+    checks = [earlier(m, i)[0] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
     numbers = [check[field] for check in checks for field in FIELDS]
     return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.row, m.before, m.now, *numbers])
 
@@ -193,6 +206,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
     m.row, m.before, m.now = <int>numbers[5], <int>numbers[6], <int>numbers[7]
     for i in range(m.before):
         m.earlier[i] = load_check(numbers, i)
+    m.head = m.before if m.before < WINDOW else 0
     for i in range(m.now):
         m.current[i] = load_check(numbers, m.before + i)
     return 0
