@@ -36,8 +36,7 @@ _ENDS: tuple[tuple[int, bool, str], ...] = (
 _NO_STEP = 6
 _NOT_FINITE = 7
 
-# `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py chooses it on one
-# half of CUTEst and proves it on the other.
+# `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py shows why.
 MISMATCH_ALARM = 0.35
 # After so many searches in a row with such a mismatch it is persistent.
 PERSISTENT = 6
