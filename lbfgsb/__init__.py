@@ -67,6 +67,7 @@ from lbfgsb.benchmarks import (  # noqa: E402
     styblinski_tang,
     styblinski_tang_grad,
 )
+from lbfgsb.diagnostics import GradientWarning, check_gradient, diagnose  # noqa: E402
 from lbfgsb.plotting import plot_bounds, plot_convergence  # noqa: E402
 from lbfgsb.scipy_compat import (  # noqa: E402
     fmin_l_bfgs_b,
@@ -88,6 +89,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "GradientWarning",
     "InternalState",
     "Solver",
     "__version__",
@@ -96,6 +98,8 @@ __all__ = [
     "beale",
     "beale_grad",
     "callbacks",
+    "check_gradient",
+    "diagnose",
     "extract_hess_inv_diag",
     "fmin_l_bfgs_b",
     "get_grad_projection_inf_norm",

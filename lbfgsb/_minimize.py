@@ -23,6 +23,7 @@ from lbfgsb._report import Report
 from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._solver import as_options
 from lbfgsb._watch import Watch, as_callbacks
+from lbfgsb.diagnostics import warn_of_mismatch
 
 Vector = NDArray[np.float64]
 
@@ -166,7 +167,10 @@ def minimize_lbfgsb(
         - status, success, message: 0 converged (True), 1 a limit was reached (False), 2 abnormal
           (False), 3 stopped by the callback or the objective (True);
         - hess_inv: `scipy.optimize.LbfgsInvHessProduct`, at most `maxcor` pairs, oldest first;
-        - projected_gradient: its inf-norm at x.
+        - projected_gradient: its inf-norm at x;
+        - gradient_mismatch: how far the values of f and the slopes along the last steps disagree,
+          beyond what curvature explains: 0 fine, 1 hopeless. Above 0.35 the gradient is wrong or f
+          noisy, and a run with a gradient of the user's gives a `GradientWarning`.
 
         It can be pickled, copied, and given as `checkpoint`.
 
@@ -296,6 +300,8 @@ def minimize_lbfgsb(
         memory.extra["iterates"] = redefine.iterates()
     result = make_result(solver, memory)
     watch.attach_to(result)
+    if redefine is None and not isinstance(gradient, FiniteDifference):
+        warn_of_mismatch(solver, result.status, stacklevel=2)
     return result
 
 

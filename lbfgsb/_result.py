@@ -34,8 +34,17 @@ ENDS: tuple[tuple[int, bool, str], ...] = (
     (2, False, "ABNORMAL: NOT FINITE AT X0"),
     (3, True, "STOP: USER CALLBACK"),
 )
+NO_STEP = 6
 NOT_FINITE = 7
 _STOPPED = 8
+
+# `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py shows why.
+MISMATCH_ALARM = 0.35
+# After so many searches in a row with such a mismatch it is persistent.
+PERSISTENT = 6
+# A line search that was meant to lower f by less than this, relative to f, fails by rounding or
+# noise of that size.
+SMALL_DECREASE = 1e-9
 
 
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
@@ -43,8 +52,10 @@ def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     status, success, message = ENDS[solver._reason]
     if solver._reason == _STOPPED and solver._stop_reason is not None:
         message += f": {solver._stop_reason}"
-    if solver._reason == NOT_FINITE:
+    elif solver._reason == NOT_FINITE:
         message += what_is_not_finite(solver.fun, solver.jac)
+    elif solver._reason == NO_STEP:
+        message += why_no_step(solver.fun, *solver._failure)
     return status, success, message
 
 
@@ -54,6 +65,46 @@ def what_is_not_finite(fun: float, jac: Vector) -> str:
         return f": fun(x0) is {fun}, which is not finite"
     bad = np.flatnonzero(~np.isfinite(jac))
     return f": {bad.size} components of the gradient at x0 are not finite, first {bad[0]}"
+
+
+def mismatch_evidence(changes: list[tuple[float, float, float]]) -> str:
+    """Say in one sentence how f and its slopes disagree.
+
+    Parameters
+    ----------
+    changes : list of (change of f, what the slopes predict, ratio)
+        Along the last steps, oldest first.
+    """
+    change, predicted = (math.fsum(check[i] for check in changes) for i in (0, 1))
+    if not abs(change - predicted) > 0.1 * max(abs(change), abs(predicted)):
+        change, predicted, _ = max(changes, key=lambda check: check[2])
+    return (
+        "the gradient seems inconsistent with fun: along the last steps f changed by "
+        f"{change:.3g} where the gradient predicts {predicted:.3g}; see lbfgsb.check_gradient"
+    )
+
+
+def why_no_step(
+    fun: float,
+    decrease: float,
+    not_finite: bool,
+    mismatch: float,
+    checks: list[tuple[float, float, float]],
+) -> str:
+    """Say in one sentence what a line search that found no step points to, after the message."""
+    if not_finite:
+        return ": f or its gradient was not finite at any point tried from the last iterate"
+    if mismatch > MISMATCH_ALARM:
+        return f": {mismatch_evidence(checks)}"
+    if decrease <= SMALL_DECREASE * max(abs(fun), 1.0):
+        return (
+            f": the search was for a decrease of f by {decrease:.1e} at f = {fun:.6g}, which "
+            "rounding errors or noise in f can hide"
+        )
+    return (
+        f": no lower f was found where the gradient predicts a decrease of {decrease:.3g}; f may "
+        "jump or have a kink here; see lbfgsb.diagnose"
+    )
 
 
 class Memory:
@@ -142,6 +193,7 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
         success=success,
         hess_inv=LazyLbfgsInvHessProduct(memory, solver.n, solver._details["pairs"]),
         projected_gradient=solver.projected_gradient,
+        gradient_mismatch=solver.gradient_mismatch,
     )
     result.__dict__["_memory"] = memory
     return result

@@ -17,6 +17,7 @@ from lbfgsb._core.solver import BaseSolver
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._numbers import as_number
 from lbfgsb._result import Memory, ending, make_result
+from lbfgsb.diagnostics import warn_of_mismatch
 
 
 def as_options(**options: Any) -> dict[str, Any]:
@@ -279,7 +280,10 @@ class Solver(BaseSolver):
 
     def result(self) -> OptimizeResult:
         """Return the result, as `minimize_lbfgsb` does; of a run under way, as it stands."""
-        return make_result(self, Memory(snapshot=self._snapshot()))
+        result = make_result(self, Memory(snapshot=self._snapshot()))
+        if self.done:
+            warn_of_mismatch(self, result.status, stacklevel=2)
+        return result
 
     @property
     def status(self) -> int:

@@ -6,6 +6,7 @@ from lbfgsb._core.compact cimport Compact
 from lbfgsb._core.few_variables cimport FewVariables
 from lbfgsb._core.kernels cimport Room, Team
 from lbfgsb._core.line_search cimport LineSearch
+from lbfgsb._core.slope_monitor cimport SlopeMonitor
 from lbfgsb._core.subspace cimport Subspace
 
 
@@ -56,6 +57,7 @@ ctypedef struct SolverState:
     FewVariables few
     Subspace subspace
     LineSearch search
+    SlopeMonitor monitor     # of f against its slopes; changes nothing
     char *block              # the one allocation; everything above points into it
     double *g_best           # (n,) gradient at search.alpha_x, if that is not 0; box.t if bounded
     double f                 # at box.x
@@ -87,6 +89,10 @@ cdef void solver_test(SolverState *s) noexcept nogil
 cdef bint solver_advance(SolverState *s, double *out) noexcept nogil
 cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil
 cdef void solver_stop(SolverState *s) noexcept nogil
+
+
+cdef double mismatch_of(const SolverState *s) noexcept nogil
+cdef object failure_of(const SolverState *s)
 
 
 cdef class BaseSolver:

@@ -34,9 +34,14 @@ from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_pl
 from lbfgsb._core.kernels cimport (BLOCK, FEW, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, Room, carve,
                                    chunk_count, dot,
                                    kernels_in_use, padded, prefetch, run_chunks, team_place)
-from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearchVerdict,
-                                       line_search_give_up, line_search_start,
-                                       line_search_tell)
+from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
+                                       LineSearchVerdict, line_search_give_up,
+                                       line_search_start, line_search_tell)
+from lbfgsb._core.slope_monitor cimport (WINDOW, Check, slope_monitor_alarms,
+                                         slope_monitor_begin, slope_monitor_load,
+                                         slope_monitor_mismatch, slope_monitor_save,
+                                         slope_monitor_search, slope_monitor_tell,
+                                         slope_monitor_window)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
 
@@ -195,6 +200,7 @@ cdef void solver_begin(SolverState *s) noexcept nogil:
     s.box.norm = NAN
     s.nit = s.nfev = s.njev = s.skipped = s.restarts = 0
     s.phase, s.phase_at_end, s.reason = START, START, RUNNING
+    slope_monitor_begin(&s.monitor)
 
 
 # --- between evaluations ------------------------------------------------------------------
@@ -244,6 +250,7 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
         start(s, f, g)
         return False
     slope = dot(&s.team, s.box.n, g, s.box.d) if isfinite(f) and g != NULL else NAN
+    monitor_trial(s, f, slope)
     if (fabs(f - s.f) <= NOISE * fabs(s.f) and isfinite(slope)
             and trial_norm(s, g) <= s.options.gtol):
         # f is at its rounding errors and can't tell any more whether this is a step in the right
@@ -272,6 +279,15 @@ cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil:
     s.nit += 1
     s.phase = ITERATE
     return True
+
+
+cdef void monitor_trial(SolverState *s, double f, double slope) noexcept nogil:
+    """Compare f and slope at the trial with those at the nearer end of the interval."""
+    cdef LineSearch *v = &s.search
+    if fabs(v.alpha - v.alpha_y) < fabs(v.alpha - v.alpha_x):
+        slope_monitor_tell(&s.monitor, v.alpha - v.alpha_y, v.f_y, v.slope_y, f, slope)
+    else:
+        slope_monitor_tell(&s.monitor, v.alpha - v.alpha_x, v.f_x, v.slope_x, f, slope)
 
 
 ctypedef struct NormContext:
@@ -582,6 +598,7 @@ cdef void begin_search(SolverState *s) noexcept nogil:
     s.search.f_tol, s.search.g_tol = o.ftol_linesearch, o.gtol_linesearch
     s.search.x_tol = o.xtol_linesearch
     line_search_start(&s.search, s.f, s.subspace.slope, s.first_alpha, alpha_max)
+    slope_monitor_search(&s.monitor, s.f)
 
 
 cdef void fill(double *v, Py_ssize_t n, double value) noexcept nogil:
@@ -590,7 +607,34 @@ cdef void fill(double *v, Py_ssize_t n, double value) noexcept nogil:
         v[i] = value
 
 
+cdef double rounding_of_x(const SolverState *s) noexcept nogil:
+    """What f changes by at the iterate when every x_i is off by a few rounding errors."""
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(s.box.n):
+        total += fabs(s.box.g[i] * s.box.x[i])
+    return 4 * DBL_EPSILON * total
+
+
 # --- for Python ---------------------------------------------------------------------------
+
+
+cdef double mismatch_of(const SolverState *s) noexcept nogil:
+    return slope_monitor_mismatch(&s.monitor, rounding_of_x(s))
+
+
+cdef object checks_of(const SolverState *s):
+    cdef Check window[WINDOW]
+    cdef int i, count = slope_monitor_window(&s.monitor, window)
+    return [(window[i].change, window[i].predicted, window[i].ratio) for i in range(count)]
+
+
+cdef object failure_of(const SolverState *s):
+    """Of a search that found no step: the decrease that its first trial was meant to make;
+    whether all trials that moved f were not finite; the mismatch and the checks behind it."""
+    cdef bint finite = s.search.bracketed or s.search.f_x < s.search.f0
+    return (-s.search.slope0 * s.first_alpha, s.monitor.lost > 0 and not finite,
+            mismatch_of(s), checks_of(s))
 
 
 class FactorizationError(ArithmeticError):
@@ -763,6 +807,7 @@ cdef class BaseSolver:
         with nogil:
             box_free_all(&self.s.box)
             measure(&self.s)
+        slope_monitor_begin(&self.s.monitor)    # what is known of the old f says nothing of it
 
     # --- what is known now ----------------------------------------------------------------
 
@@ -815,6 +860,28 @@ cdef class BaseSolver:
     def active_bounds(self):
         """How many variables are held by a bound at `x`."""
         return self.s.pinned if self.s.box.bounded else 0
+
+    @property
+    def gradient_mismatch(self):
+        """How far f and its slopes along the last steps disagree: 0 fine, 1 hopeless."""
+        return mismatch_of(&self.s)
+
+    @property
+    def _slope_checks(self):
+        """The checks behind `gradient_mismatch`, oldest first: for each the change of f over
+        a segment, what the slopes at its ends predict, and their disagreement in units of
+        what curvature explains."""
+        return checks_of(&self.s)
+
+    @property
+    def _mismatch_alarms(self):
+        """After how many searches in a row nearly all of the latest checks were bad."""
+        return slope_monitor_alarms(&self.s.monitor)
+
+    @property
+    def _failure(self):
+        """What is known of a search that found no step; see failure_of."""
+        return failure_of(&self.s)
 
     @property
     def _phase(self):
@@ -893,6 +960,7 @@ cdef class BaseSolver:
                         s.box.g_free_squared, s.box.t_min),
             'counts': (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
             'phase': (s.phase, s.phase_at_end, s.reason),
+            'monitor': slope_monitor_save(&s.monitor),
         }
         if not s.few.used:
             snapshot['gram'] = self._square(s.B.gram)
@@ -938,6 +1006,7 @@ cdef class BaseSolver:
         (s.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts,
          s.box.fixed) = snapshot['counts']
         s.phase, s.phase_at_end, s.reason = snapshot['phase']
+        slope_monitor_load(&s.monitor, snapshot['monitor'])
         if s.box.fixed > 0 and not s.few.used:
             self._set_square(s.B.gram_free, snapshot['gram_free'][2 * drop:, 2 * drop:])
             status = snapshot['status']

@@ -168,6 +168,7 @@ def test_the_result_is_measured_at_x(end, joint, bounds):
     assert same_bits(res.jac, rosen_grad(res.x))
 
 
+@pytest.mark.filterwarnings("ignore::lbfgsb.GradientWarning")
 def test_the_result_is_measured_at_x_after_an_abnormal_end():
     res = solve(x0=[8.0, 5.0], fun=bowl, jac=lambda x: -bowl_grad(x))
     assert res.status == 2
@@ -221,6 +222,7 @@ def test_the_best_accepted_iterate_is_returned(seed, n):
     assert values[-1] == min(values) or "PGTOL" in res.message
 
 
+@pytest.mark.filterwarnings("ignore::lbfgsb.GradientWarning")    # f is noisy on purpose
 @pytest.mark.parametrize("seed", range(12))
 def test_an_accepted_iterate_is_a_new_point(seed):
     p = random_problem(seed, 5)
@@ -282,6 +284,7 @@ def test_the_callback_sees_every_iterate_once():
     assert len({x.tobytes() for x in iterates}) == res.nit
 
 
+@pytest.mark.filterwarnings("ignore::lbfgsb.GradientWarning")
 def test_counts_are_exact_after_a_failed_line_search():
     record = Counted(bowl, lambda x: -bowl_grad(x))
     res = solve(x0=[8.0, 5.0], fun=record.fun, jac=record.jac)
@@ -1118,6 +1121,7 @@ def test_a_result_resumes_in_another_process(tmp_path):
 # Statuses and messages -----------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::lbfgsb.GradientWarning")
 @pytest.mark.parametrize(
     ("kwargs", "status", "message"),
     [
@@ -1126,12 +1130,13 @@ def test_a_result_resumes_in_another_process(tmp_path):
         ({"ftarget": 0.1}, 0, "CONVERGENCE: F_<=_TARGET"),
         ({"maxiter": 3}, 1, "STOP: TOTAL NO. of ITERATIONS REACHED LIMIT"),
         ({"maxfun": 7}, 1, "STOP: TOTAL NO. of f AND g EVALUATIONS EXCEEDS LIMIT"),
-        ({"jac": lambda x: -rosen_grad(x)}, 2, "ABNORMAL_TERMINATION_IN_LNSRCH"),
+        ({"jac": lambda x: -rosen_grad(x)}, 2, "ABNORMAL_TERMINATION_IN_LNSRCH: the gradient"),
         ({"callback": lambda xk: True}, 3, "STOP: USER CALLBACK"),
     ],
     ids=["gtol", "ftol", "ftarget", "maxiter", "maxfun", "abnormal", "callback"],
 )
 def test_statuses_and_messages(kwargs, status, message):
     res = solve(**kwargs)
-    assert (res.status, res.message) == (status, message)
+    assert res.status == status
+    assert res.message == message or (status == 2 and res.message.startswith(message))
     assert res.success is (status in (0, 3))

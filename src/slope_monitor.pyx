@@ -1,0 +1,243 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Do the values of f and its slopes belong together? Every trial of a line search can tell.
+
+Over a segment of length h along the search direction, with f and its slope at both ends,
+
+    f1 - f0 = h (slope0 + slope1) / 2 - h³ f''' / 12
+
+somewhere in between (the trapezoidal rule, Hermite's error term). If the slopes are not those of
+f, the difference e of the two sides is of the order of h instead, however short the segment is. So
+what h³ f''' can be must be known, with no other evaluation. The yardstick is h slope1: a
+quasi-Newton step aims at slope1 = 0 with the curvature it knows, and misses it because the
+curvature changes. With the right curvature at the start and a constant f''' the miss is
+h slope1 = h³ f''' / 2, that is, e = h slope1 / 6; a function that is flat at its minimiser, like
+x⁴, gives e = h slope1 / 6.4 at each of its Newton steps. A step whose slope1 happens to be nothing
+is measured by a tenth of the change of f itself.
+
+A check is one such segment, from a trial to the nearer end of the interval of the line search. What
+it says is used only if
+
+- the change, foreseen or seen, is well above the rounding errors of f (`VISIBLE`, relative to f;
+  `TRIFLE`, relative to what the run has gained; and those that the rounding of x makes in f, which
+  the caller tells);
+- no segment of the same search is much shorter: f' may wiggle at will over a long one, and when the
+  steps shrink the right gradient comes to agree, the wrong one does not (`FINEST`).
+
+The mismatch is the median over the latest five checks. A few bad ones come by on curved ways with
+the right gradient too; `alarms` counts the searches in a row after which at least four of the
+latest five were bad. A single search does it with eight bad segments in a row and no good one after
+them. `tools/gradient_monitor.py` shows on CUTEst
+what these rules and numbers do with right and wrong gradients.
+"""
+from libc.math cimport NAN, fabs, isfinite, isnan
+
+import numpy as np
+
+cdef enum:
+    ENOUGH = 3               # fewer segments say nothing
+    LONG_ROW = 8             # of bad segments in one search
+    MANY = 1000              # alarms are not counted further
+
+# Of a check, in the order in which they are saved.
+FIELDS = ('length', 'change', 'predicted', 'ratio')
+
+# A ratio above this is bad. Python has the same number, MISMATCH_ALARM.
+cdef double BAD = 0.35
+# A change of f below this, relative to f, is not looked at,
+cdef double VISIBLE = 1e-7
+# nor is one below this, relative to the decrease of f since the first search.
+cdef double TRIFLE = 1e-12
+# Segments of one search are used up to this multiple of the shortest.
+cdef double FINEST = 4
+# What disagrees less is explained by a slope that is 0 by luck, relative to the change of f.
+cdef double LUCKY = 0.1
+
+cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
+    """Nothing is known."""
+    m.seen = m.lost = m.alarms = m.row = m.before = m.now = m.head = 0
+    m.first = m.f = NAN
+
+
+cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
+    """Begin a line search at a point where f is known; the last one belongs to the past."""
+    cdef int i
+    m.alarms = slope_monitor_alarms(m)
+    for i in range(m.now):
+        m.earlier[m.head] = m.current[i]
+        m.head = m.head + 1 if m.head + 1 < WINDOW else 0
+    m.before = min(m.before + m.now, <int>WINDOW)
+    m.now = m.row = 0
+    m.f = f
+    if isnan(m.first):
+        m.first = f
+
+
+cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil:
+    """`alarms`, with the search under way."""
+    cdef int i, count = window_size(m), bad = 0
+    for i in range(count):
+        bad += in_window(m, i).ratio > BAD
+    if m.row >= LONG_ROW:
+        return MANY
+    return min(m.alarms + 1, <int>MANY) if bad >= WINDOW - 1 and count == WINDOW else 0
+
+
+cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
+                             double slope1) noexcept nogil:
+    """Take f and slope at both ends of a segment; end 1 is the new trial, length its signed
+    distance from end 0."""
+    cdef Check check
+    cdef double at0 = length * slope0, at1 = length * slope1, visible, size
+    if not (isfinite(f1) and isfinite(slope1)):
+        m.lost += 1
+        return
+    if length == 0:
+        return
+    check.length = fabs(length)
+    check.change = f1 - f0
+    check.predicted = 0.5 * (at0 + at1)
+    size = size_of(&check)
+    visible = max(VISIBLE * max(fabs(f0), fabs(f1)), TRIFLE * (m.first - m.f))
+    if not (visible < size and isfinite(size)):
+        return
+    check.ratio = fabs(check.change - check.predicted) / max(fabs(at1), LUCKY * size)
+    m.seen = min(m.seen + 1, <int>ENOUGH)
+    m.row = m.row + 1 if check.ratio > BAD else 0
+    drop_longer(m, FINEST * check.length)
+    if m.now == 0 or check.length <= FINEST * shortest(m):
+        append(m, check)
+
+
+cdef double size_of(const Check *check) noexcept nogil:
+    return max(fabs(check.change), fabs(check.predicted))
+
+
+cdef void drop_longer(SlopeMonitor *m, double length) noexcept nogil:
+    cdef int i, kept = 0
+    for i in range(m.now):
+        if m.current[i].length <= length:
+            m.current[kept] = m.current[i]
+            kept += 1
+    m.now = kept
+
+
+cdef double shortest(const SlopeMonitor *m) noexcept nogil:
+    cdef double length = m.current[0].length
+    cdef int i
+    for i in range(1, m.now):
+        length = min(length, m.current[i].length)
+    return length
+
+
+cdef void append(SlopeMonitor *m, Check check) noexcept nogil:
+    cdef int i
+    if m.now == WINDOW:
+        for i in range(1, WINDOW):
+            m.current[i - 1] = m.current[i]
+        m.now -= 1
+    m.current[m.now] = check
+    m.now += 1
+
+
+cdef int window_size(const SlopeMonitor *m) noexcept nogil:
+    return min(m.before + m.now, <int>WINDOW)
+
+
+cdef const Check *earlier(const SlopeMonitor *m, int i) noexcept nogil:
+    """Check i of earlier searches, oldest first."""
+    i += m.head - m.before
+    return &m.earlier[i if i >= 0 else i + WINDOW]
+
+
+cdef const Check *in_window(const SlopeMonitor *m, int i) noexcept nogil:
+    """Check i of the latest ones, oldest first."""
+    i += m.before + m.now - window_size(m)
+    return earlier(m, i) if i < m.before else &m.current[i - m.before]
+
+
+cdef int slope_monitor_window(const SlopeMonitor *m, Check *window) noexcept nogil:
+    """Write the latest checks, at most WINDOW, oldest first; returns how many there are."""
+    cdef int i
+    for i in range(window_size(m)):
+        window[i] = in_window(m, i)[0]
+    return window_size(m)
+
+
+cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexcept nogil:
+    """The median ratio of the latest checks, at most 1; 0 if too little is known.
+
+    Changes of f below `rounding` are not looked at.
+    """
+    cdef Check window[WINDOW]
+    cdef double ratios[WINDOW]
+    cdef int i, j, count = slope_monitor_window(m, window), used = 0
+    for i in range(count):    # sorted by insertion
+        if not size_of(&window[i]) > rounding:
+            continue
+        j = used
+        while j > 0 and ratios[j - 1] > window[i].ratio:
+            ratios[j] = ratios[j - 1]
+            j -= 1
+        ratios[j] = window[i].ratio
+        used += 1
+    if used == 0 or m.seen < ENOUGH:
+        return 0
+    return min(1.0, 0.5 * (ratios[(used - 1) // 2] + ratios[used // 2]))
+
+
+# --- snapshots ----------------------------------------------------------------------------
+
+
+cdef object slope_monitor_save(const SlopeMonitor *m):
+    """All that is known as an array of float64: first, f, seen, lost, alarms, row, before, now,
+    then the checks of earlier searches and of this one, four numbers each."""
+    checks = [earlier(m, i)[0] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
+    numbers = [check[field] for check in checks for field in FIELDS]
+    return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.row, m.before, m.now, *numbers])
+
+
+cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
+    """Take over what slope_monitor_save returned."""
+    cdef const double[::1] numbers = saved
+    cdef int i
+    m.first, m.f, m.seen = numbers[0], numbers[1], <int>numbers[2]
+    m.lost, m.alarms = <int>numbers[3], <int>numbers[4]
+    m.row, m.before, m.now = <int>numbers[5], <int>numbers[6], <int>numbers[7]
+    for i in range(m.before):
+        m.earlier[i] = load_check(numbers, i)
+    m.head = m.before if m.before < WINDOW else 0
+    for i in range(m.now):
+        m.current[i] = load_check(numbers, m.before + i)
+    return 0
+
+
+cdef Check load_check(const double[::1] numbers, int i):
+    cdef Check check
+    cdef Py_ssize_t k = 8 + 4 * i
+    check.length, check.change = numbers[k], numbers[k + 1]
+    check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
+    return check
+
+
+# --- for the tests ------------------------------------------------------------------------
+
+
+def monitor(searches, double rounding=0):
+    """Feed line searches, each a list of (length, f0, slope0, f1, slope1), the first from f0.
+
+    Return the mismatch, the alarms in a row, and the window as (length, change, predicted,
+    ratio), oldest first.
+    """
+    cdef SlopeMonitor m
+    cdef Check window[WINDOW]
+    cdef int i, count
+    slope_monitor_begin(&m)
+    for segments in searches:
+        slope_monitor_search(&m, segments[0][1])
+        for length, f0, slope0, f1, slope1 in segments:
+            slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
+    count = slope_monitor_window(&m, window)
+    return slope_monitor_mismatch(&m, rounding), slope_monitor_alarms(&m), [
+        (window[i].length, window[i].change, window[i].predicted, window[i].ratio)
+        for i in range(count)]
