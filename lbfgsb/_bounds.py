@@ -177,11 +177,16 @@ def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tu
     TypeError, ValueError
         As `as_bounds`.
     """
-    if isinstance(bounds, Bounds) and max(np.ndim(bounds.lb), np.ndim(bounds.ub)) == 2:
-        bounds = _stack_sides(bounds, count, n)
-    if bounds is None or np.ndim(bounds) != 3:
-        return _one_row(*as_bounds(bounds, n))
-    a = _as_array("bounds", bounds, f"({count}, {n}, 2) numbers")
+    if bounds is None:
+        return None, None
+    if isinstance(bounds, Bounds):
+        if max(np.ndim(bounds.lb), np.ndim(bounds.ub)) < 2:
+            return _one_row(*as_bounds(bounds, n))
+        a = _stack_sides(bounds, count, n)
+    else:
+        a = _as_array("bounds", bounds, f"({n}, 2) or ({count}, {n}, 2) numbers")
+        if a.ndim != 3:
+            return _one_row(*as_bounds(bounds, n))
     if a.shape != (count, n, 2):
         raise ValueError(
             f"bounds must have the shape ({n}, 2) or ({count}, {n}, 2) here; its shape is {a.shape}."
@@ -194,18 +199,18 @@ def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tu
 
 def _stack_sides(bounds: Bounds, count: int, n: int) -> Vector:
     """Return the pairs, (B, n, 2), of a `Bounds` whose sides have rows."""
-    shapes = [np.shape(side) for side in (bounds.lb, bounds.ub)]
+    sides = [
+        _as_reals(f"bounds.{name}", _as_array(f"bounds.{name}", side, "an array"), no_bound)
+        for name, side, no_bound in (("lb", bounds.lb, -_INF), ("ub", bounds.ub, _INF))
+    ]
     try:
-        sides = [
-            np.broadcast_to(np.asarray(side, dtype=np.float64), (count, n))
-            for side in (bounds.lb, bounds.ub)
-        ]
+        rows = [np.broadcast_to(side, (count, n)) for side in sides]
     except ValueError as error:
         raise ValueError(
             f"bounds.lb and bounds.ub must be scalars or have the shape ({n},) or ({count}, {n}); "
-            f"their shapes are {shapes[0]} and {shapes[1]}."
+            f"their shapes are {sides[0].shape} and {sides[1].shape}."
         ) from error
-    return np.stack(sides, axis=-1)
+    return np.stack(rows, axis=-1)
 
 
 def _one_row(lower: Vector | None, upper: Vector | None) -> Any:
