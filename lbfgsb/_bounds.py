@@ -189,7 +189,7 @@ def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tu
             return _one_row(*as_bounds(bounds, n))
     if a.shape != (count, n, 2):
         raise ValueError(
-            f"bounds must have the shape ({n}, 2) or ({count}, {n}, 2) here; its shape is {a.shape}."
+            f"bounds must have the shape ({n}, 2) or ({count}, {n}, 2); its shape is {a.shape}."
         )
     lower, upper = as_bounds(a.reshape(count * n, 2), count * n)
     if lower is None or upper is None:

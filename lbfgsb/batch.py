@@ -76,11 +76,10 @@ def minimize_batch(
     gtol_linesearch, xtol_linesearch, eps_SY
         For each problem, as in `minimize_lbfgsb` and with its defaults.
     callback : callable, optional
-        ``callback(intermediate_result)`` after each call of `fun`, with x, fun, jac, nit, nfev, njev,
-        projected_gradient, status (−1 for a problem that runs) and success of all problems, and
-        nrounds; the arrays are yours. Returning True, or raising ``StopIteration``, ends all that
-        run with status 3; an array of bool, shape (B,), those of them that it says. Not with a
-        LowLevelCallable.
+        ``callback(intermediate_result)`` after each call of `fun`, with the fields of the result as
+        they stand: x is the last accepted iterate, status −1 where a problem runs. The arrays are
+        yours. Returning True, or raising ``StopIteration``, ends all that run with status 3; an
+        array of bool, shape (B,), those of them that it says. Not with a LowLevelCallable.
     threads : int, default 1
         Threads for the solvers' own work, from 512 problems each on, or for whole problems with a
         LowLevelCallable. The results do not depend on it.
@@ -90,8 +89,8 @@ def minimize_batch(
     OptimizeResult
         With
 
-        - x (B, n), fun (B,), jac (B, n), projected_gradient (B,): as `minimize_lbfgsb` gives them for
-          each problem alone;
+        - x (B, n), fun (B,), jac (B, n), projected_gradient (B,): as `minimize_lbfgsb` gives them
+          for each problem alone;
         - nit, nfev, njev, status (B,) of int, success (B,) of bool, message, a list of B strings;
         - nrounds: how many times `fun` was called.
 
@@ -99,8 +98,8 @@ def minimize_batch(
     ------
     TypeError, ValueError
         For bad input, with the name of the argument; nothing has been evaluated then. Also where
-        `fun` returns something of another shape. An exception in `fun` or `callback` comes out as it
-        is.
+        `fun` returns something of another shape. An exception in `fun` or `callback` comes out as
+        it is.
     MemoryError
         The solvers take about 18 · `maxcor` · max(n, 8) + 64 · n bytes a problem.
 
@@ -277,12 +276,13 @@ def _addresses(args: Sequence[Any], count: int) -> Indices | None:
     if data.dtype in (np.intp, np.uintp) and data.ndim == 1:
         return np.ascontiguousarray(data).view(np.intp)
     # Rows of a copy would be gone when this returns: it must be the user's own array.
-    if data.dtype == np.float64 and isinstance(args[0], np.ndarray) and data.flags.aligned:
-        if data.ndim == 1 or (data.ndim == 2 and data[0].flags.c_contiguous):
-            return data.ctypes.data + data.strides[0] * np.arange(count)
+    is_theirs = isinstance(args[0], np.ndarray) and data.dtype == np.float64 and data.flags.aligned
+    if is_theirs and (data.ndim == 1 or (data.ndim == 2 and data[0].flags.c_contiguous)):
+        return data.ctypes.data + data.strides[0] * np.arange(count)
     raise ValueError(
-        "args[0] must be an array of addresses, shape (B,), or of float64, shape (B,) or (B, d) with "
-        f"contiguous rows; got {data.dtype} of shape {data.shape}, strides {data.strides}"
+        "args[0] must be an array of addresses, shape (B,), or of float64, shape (B,) or (B, d) "
+        f"with contiguous rows; got {type(args[0]).__name__}, {data.dtype} of shape {data.shape}, "
+        f"strides {data.strides}"
     )
 
 

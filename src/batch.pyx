@@ -17,10 +17,10 @@ from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from lbfgsb._core.driver cimport LOOK, OVER, Evaluator, Pause, drive, next_point, seconds
+from lbfgsb._core.driver cimport LOOK, Evaluator, drive, next_point, seconds
 from lbfgsb._core.kernels cimport Room, allowed_threads
 from lbfgsb._core.objective cimport (CompiledObjective, is_ours_alone, new_matrix, vector_data)
-from lbfgsb._core.solver cimport (DONE, START, Options, Reason, SolverState, default_options,
+from lbfgsb._core.solver cimport (DONE, START, Options, SolverState, default_options,
                                   solver_begin, solver_create, solver_destroy, solver_place,
                                   solver_size, solver_stop, solver_tell, solver_test)
 
@@ -181,7 +181,7 @@ cdef class Lockstep:
     cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1:
         """One block for all, and every problem at its start in it."""
         cdef Problems all = problems_of(x0, lower, upper)
-        cdef Py_ssize_t i, part, kept = 0, work = 0
+        cdef Py_ssize_t i, part, work = 0
         cdef double total = 0
         cdef char *at
         cdef Room room
