@@ -55,5 +55,6 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 html_sidebars = {
-    page: [] for page in ("index", "getting_started", "embedding", "watching", "how_it_works")
+    page: []
+    for page in ("index", "getting_started", "embedding", "batch", "watching", "how_it_works")
 }

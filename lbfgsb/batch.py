@@ -101,7 +101,8 @@ def minimize_batch(
         `fun` returns something of another shape. An exception in `fun` or `callback` comes out as
         it is.
     MemoryError
-        The solvers take about 18 · `maxcor` · max(n, 8) + 64 · n bytes a problem.
+        With `maxcor` = 10 the solvers take some 5 kB a problem at n = 10, 15 kB at n = 17, 33 kB
+        at n = 100; with a LowLevelCallable, a thread.
 
     See Also
     --------
@@ -254,7 +255,8 @@ def _as_floats(name: str, value: Any) -> Vector:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths, say
         raise ValueError(f"fun must return {name} as an array of real numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
+    # bfloat16 and its like are no kind of NumPy's, but it can make float64 of them.
+    if array.dtype.kind not in "fiub" and not np.can_cast(array.dtype, np.float64):
         raise TypeError(f"fun must return real numbers in {name}; got {array.dtype}")
     return np.require(array, np.float64, ["C", "A"])
 

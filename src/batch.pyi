@@ -1,9 +1,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from lbfgsb._core.objective import CompiledObjective
+from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -1,4 +1,4 @@
-"""`minimize_batch`: every problem gets what it gets alone, to the last bit; and the rest of its word."""
+"""`minimize_batch`: every problem gets what it gets alone, to the last bit."""
 
 import ctypes
 import signal
@@ -190,7 +190,7 @@ def test_every_point_is_in_its_box():
     inside = []
 
     def fun(X, numbers):
-        inside.append(((low[numbers] <= X) & (X <= high[numbers])).all())
+        inside.append(same_bits(X, np.clip(X, low[numbers], high[numbers])))
         return by_rows(*[p.fg for p in problems])(X, numbers)
 
     starts = np.random.default_rng(0).normal(scale=9.0, size=(20, 5))
@@ -417,6 +417,14 @@ def test_values_of_less_precision_are_taken_as_they_are(dtype):
         assert_same(res, i, minimize_lbfgsb(x0=starts[i], fun=rounded, jac=True))
 
 
+def test_the_small_floats_of_machine_learning_will_do():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    res = minimize_batch(
+        lambda X: ((X * X).sum(axis=1).astype(bfloat16), (2 * X).astype(bfloat16)), [[1.0], [2.0]]
+    )
+    np.testing.assert_allclose(res.x, 0.0, atol=1e-2)
+
+
 def test_integers_will_do():
     res = minimize_batch(lambda X: (np.zeros(len(X), int), np.zeros(X.shape, int)), [[1.0], [2.0]])
     assert res.success.all()
@@ -509,7 +517,11 @@ FUN_C = as_c(lambda x, g: never(x))
             ValueError,
             "args must be empty or have one entry",
         ),
-        ({"fun": LowLevelCallable(FUN_C), "args": (np.zeros(2),)}, ValueError, r"args\[0\] .*\(2,\)"),
+        (
+            {"fun": LowLevelCallable(FUN_C), "args": (np.zeros(2),)},
+            ValueError,
+            r"args\[0\] .*\(2,\)",
+        ),
         ({"fun": LowLevelCallable(FUN_C), "args": (np.zeros(3, "f4"),)}, ValueError, "float32"),
         ({"fun": LowLevelCallable(FUN_C), "args": (np.zeros(3, ">i8"),)}, ValueError, ">i8"),
         ({"fun": LowLevelCallable(FUN_C), "args": ([0.0, 1.0, 2.0],)}, ValueError, "got list"),
@@ -629,9 +641,7 @@ def test_the_callback_may_end_some():
         sizes.append(len(X))
         return each(rosen_fg)(X)
 
-    res = minimize_batch(
-        fun, starts, callback=lambda state: mask if state.nrounds == 3 else None
-    )
+    res = minimize_batch(fun, starts, callback=lambda state: mask if state.nrounds == 3 else None)
     whole = minimize_batch(each(rosen_fg), starts)
     assert sizes[:4] == [6, 6, 6, 3]
     assert (res.status[mask] == 3).all()
@@ -743,9 +753,7 @@ def test_a_compiled_objective_gives_the_bits_of_runs_alone(n, threads):
     res = minimize_batch(compiled_rosenbrock, starts, threads=threads, **given)
     assert_same_batch(res, minimize_batch(each(rosenbrock_fg), starts, **given))
     for i in range(0, count, 7):
-        alone = minimize_lbfgsb(
-            x0=starts[i], fun=compiled_rosenbrock, bounds=bounds[i], maxiter=40
-        )
+        alone = minimize_lbfgsb(x0=starts[i], fun=compiled_rosenbrock, bounds=bounds[i], maxiter=40)
         assert_same(res, i, alone)
     assert res.nrounds == res.nfev.sum()
 
@@ -788,9 +796,7 @@ def test_a_vector_of_floats_is_a_row_of_one_for_each_problem(functions):
 
 def test_without_args_all_problems_get_the_data_of_the_callable(functions):
     centre = np.array([0.25, -0.5])
-    fun = LowLevelCallable(
-        functions("quartic").function, ctypes.c_void_p(centre.ctypes.data)
-    )
+    fun = LowLevelCallable(functions("quartic").function, ctypes.c_void_p(centre.ctypes.data))
     res = minimize_batch(fun, np.zeros((20, 2)), threads=2, **LONG)
     np.testing.assert_allclose(res.x, np.tile(centre, (20, 1)), atol=1e-6)
 
