@@ -48,7 +48,7 @@ def minimize_batch(
     callback: Callable[[OptimizeResult], Any] | None = None,
     threads: int = 1,
 ) -> OptimizeResult:
-    r"""Minimise many functions of n variables at once, each subject to its bounds.
+    """Minimise many functions of n variables at once, each subject to its bounds.
 
     Parameters
     ----------
