@@ -58,20 +58,7 @@ def as_start(x0: ArrayLike) -> Vector:
             f"x0 must be a vector of shape (n,); it has shape {a.shape}. "
             "Flatten it, and reshape x inside fun."
         )
-    kind = a.dtype.kind
-    if kind == "c":
-        raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
-    if kind not in _REAL_KINDS:
-        raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
-    x = _to_float64(a).reshape(-1)
-    is_finite = np.isfinite(x)
-    if not np.logical_and.reduce(is_finite):
-        bad = np.flatnonzero(~is_finite)
-        raise ValueError(
-            f"x0 must be finite; {bad.size} of its {x.size} values are NaN or infinite, "
-            f"the first is x0[{bad[0]}] = {x[bad[0]]}."
-        )
-    return x
+    return _as_finite(x0, a.reshape(-1))
 
 
 def as_starts(x0: ArrayLike) -> Vector:
@@ -100,7 +87,26 @@ def as_starts(x0: ArrayLike) -> Vector:
             "x0 must have the shape (B, n), a row for each problem, B and n at least 1; "
             f"it has shape {a.shape}."
         )
-    return as_start(a.reshape(-1)).reshape(a.shape)
+    return _as_finite(x0, a)
+
+
+def _as_finite(x0: ArrayLike, a: NDArray[Any]) -> Vector:
+    """Return `a`, made of `x0`, as a fresh float64 array of finite numbers."""
+    kind = a.dtype.kind
+    if kind == "c":
+        raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
+    if kind not in _REAL_KINDS:
+        raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
+    x = _to_float64(a)
+    is_finite = np.isfinite(x)
+    if not np.logical_and.reduce(is_finite, axis=None):
+        bad = np.argwhere(~is_finite)
+        first = ", ".join(map(str, bad[0]))
+        raise ValueError(
+            f"x0 must be finite; {len(bad)} of its {x.size} values are NaN or infinite, "
+            f"the first is x0[{first}] = {x[tuple(bad[0])]}."
+        )
+    return x
 
 
 def as_bounds(bounds: Any, n: int) -> tuple[Vector, Vector] | tuple[None, None]:

@@ -13,6 +13,7 @@ from scipy import LowLevelCallable
 from scipy.optimize import Bounds
 
 from lbfgsb import minimize_batch, minimize_lbfgsb
+from lbfgsb._core import kernels
 from lbfgsb.benchmarks import compiled_rosenbrock
 
 ENDLESS = {"max_steplength": 1e-8, "ftol": 0.0, "gtol": 0.0, "maxiter": 10**12, "maxfun": 10**12}
@@ -479,7 +480,7 @@ FUN_C = as_c(lambda x, g: never(x))
         ({"x0": [1.0, 2.0]}, ValueError, r"x0 must have the shape \(B, n\).*\(2,\)"),
         ({"x0": np.empty((0, 2))}, ValueError, r"x0 must have the shape.*\(0, 2\)"),
         ({"x0": np.empty((2, 0))}, ValueError, r"x0 must have the shape.*\(2, 0\)"),
-        ({"x0": [[1.0], [np.nan]]}, ValueError, "x0 must be finite"),
+        ({"x0": [[1.0], [np.nan]]}, ValueError, r"x0 must be finite; 1 of .* x0\[1, 0\] = nan"),
         ({"x0": [[1.0], [2.0, 3.0]]}, ValueError, "x0 must be"),
         ({"x0": [[1j, 2.0]]}, TypeError, "x0 must be real"),
         ({"x0": [["a", "b"]]}, TypeError, "x0 must be an array of real numbers"),
@@ -828,6 +829,7 @@ def test_compiled_trouble_of_one_problem_touches_no_other():
         assert_same(res, i, minimize_lbfgsb(x0=starts[i], fun=compiled_rosenbrock))
 
 
+@pytest.mark.skipif(not kernels.openmp(), reason="built without OpenMP")
 def test_problems_are_shared_out_however_few_they_are(functions):
     """Two problems of 20 ms an evaluation, on two threads: at once."""
 
@@ -864,6 +866,25 @@ def delay_of_a_signal(work, after=0.15):
         signal.signal(signal.SIGALRM, before)
 
 
+def test_no_thread_is_started_unless_asked():
+    printed = run_python("""
+import os, numpy as np
+from lbfgsb import minimize_batch
+from lbfgsb.benchmarks import compiled_rosenbrock
+def threads():
+    return len(os.listdir("/proc/self/task"))
+def fun(X):
+    return (X ** 4).sum(axis=1), 4 * X ** 3
+x0, before = np.ones((2000, 3)), threads()
+for f in fun, compiled_rosenbrock:
+    minimize_batch(f, x0)
+print(threads() - before)
+minimize_batch(compiled_rosenbrock, x0, threads=2)
+print(threads() - before)
+""")
+    assert printed.split() == ["0", "1" if kernels.openmp() else "0"]
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("count", [1, 2, 50])
 def test_a_signal_is_heard_within_a_tenth_of_a_second(threads, count):
@@ -874,6 +895,7 @@ def test_a_signal_is_heard_within_a_tenth_of_a_second(threads, count):
     assert min(delay_of_a_signal(work) for _ in range(3)) < 0.1
 
 
+@pytest.mark.skipif(not kernels.openmp(), reason="built without OpenMP")
 def test_a_signal_is_heard_while_only_another_thread_is_at_work():
     """The main thread's problem is over soon; another thread's lasts for seconds."""
     main = threading.get_ident()
