@@ -58,20 +58,7 @@ def as_start(x0: ArrayLike) -> Vector:
             f"x0 must be a vector of shape (n,); it has shape {a.shape}. "
             "Flatten it, and reshape x inside fun."
         )
-    kind = a.dtype.kind
-    if kind == "c":
-        raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
-    if kind not in _REAL_KINDS:
-        raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
-    x = _to_float64(a).reshape(-1)
-    is_finite = np.isfinite(x)
-    if not np.logical_and.reduce(is_finite):
-        bad = np.flatnonzero(~is_finite)
-        raise ValueError(
-            f"x0 must be finite; {bad.size} of its {x.size} values are NaN or infinite, "
-            f"the first is x0[{bad[0]}] = {x[bad[0]]}."
-        )
-    return x
+    return _as_finite(x0, a.reshape(-1))
 
 
 def as_starts(x0: ArrayLike) -> Vector:
@@ -100,7 +87,26 @@ def as_starts(x0: ArrayLike) -> Vector:
             "x0 must have the shape (B, n), a row for each problem, B and n at least 1; "
             f"it has shape {a.shape}."
         )
-    return as_start(a.reshape(-1)).reshape(a.shape)
+    return _as_finite(x0, a)
+
+
+def _as_finite(x0: ArrayLike, a: NDArray[Any]) -> Vector:
+    """Return `a`, made of `x0`, as a fresh float64 array of finite numbers."""
+    kind = a.dtype.kind
+    if kind == "c":
+        raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
+    if kind not in _REAL_KINDS:
+        raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
+    x = _to_float64(a)
+    is_finite = np.isfinite(x)
+    if not np.logical_and.reduce(is_finite, axis=None):
+        bad = np.argwhere(~is_finite)
+        first = ", ".join(map(str, bad[0]))
+        raise ValueError(
+            f"x0 must be finite; {len(bad)} of its {x.size} values are NaN or infinite, "
+            f"the first is x0[{first}] = {x[tuple(bad[0])]}."
+        )
+    return x
 
 
 def as_bounds(bounds: Any, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
@@ -177,14 +183,19 @@ def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tu
     TypeError, ValueError
         As `as_bounds`.
     """
-    if isinstance(bounds, Bounds) and max(np.ndim(bounds.lb), np.ndim(bounds.ub)) == 2:
-        bounds = _stack_sides(bounds, count, n)
-    if bounds is None or np.ndim(bounds) != 3:
-        return _one_row(*as_bounds(bounds, n))
-    a = _as_array("bounds", bounds, f"({count}, {n}, 2) numbers")
+    if bounds is None:
+        return None, None
+    if isinstance(bounds, Bounds):
+        if max(np.ndim(bounds.lb), np.ndim(bounds.ub)) < 2:
+            return _one_row(*as_bounds(bounds, n))
+        a = _stack_sides(bounds, count, n)
+    else:
+        a = _as_array("bounds", bounds, f"({n}, 2) or ({count}, {n}, 2) numbers")
+        if a.ndim != 3:
+            return _one_row(*as_bounds(bounds, n))
     if a.shape != (count, n, 2):
         raise ValueError(
-            f"bounds must have the shape ({n}, 2) or ({count}, {n}, 2) here; its shape is {a.shape}."
+            f"bounds must have the shape ({n}, 2) or ({count}, {n}, 2); its shape is {a.shape}."
         )
     lower, upper = as_bounds(a.reshape(count * n, 2), count * n)
     if lower is None or upper is None:
@@ -194,18 +205,18 @@ def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tu
 
 def _stack_sides(bounds: Bounds, count: int, n: int) -> Vector:
     """Return the pairs, (B, n, 2), of a `Bounds` whose sides have rows."""
-    shapes = [np.shape(side) for side in (bounds.lb, bounds.ub)]
+    sides = [
+        _as_reals(f"bounds.{name}", _as_array(f"bounds.{name}", side, "an array"), no_bound)
+        for name, side, no_bound in (("lb", bounds.lb, -_INF), ("ub", bounds.ub, _INF))
+    ]
     try:
-        sides = [
-            np.broadcast_to(np.asarray(side, dtype=np.float64), (count, n))
-            for side in (bounds.lb, bounds.ub)
-        ]
+        rows = [np.broadcast_to(side, (count, n)) for side in sides]
     except ValueError as error:
         raise ValueError(
             f"bounds.lb and bounds.ub must be scalars or have the shape ({n},) or ({count}, {n}); "
-            f"their shapes are {shapes[0]} and {shapes[1]}."
+            f"their shapes are {sides[0].shape} and {sides[1].shape}."
         ) from error
-    return np.stack(sides, axis=-1)
+    return np.stack(rows, axis=-1)
 
 
 def _one_row(lower: Vector | None, upper: Vector | None) -> Any:

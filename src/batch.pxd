@@ -13,10 +13,10 @@ cdef class Lockstep:
     cdef char *block                     # the one allocation; all buffers are in it
     cdef Py_ssize_t *index               # (count,) the running problems, in their order
     cdef Py_ssize_t *first               # (parts + 1,) where each part begins in `index`
-    cdef object points                   # (running, n) where f and g are wanted; None: not asked
+    cdef object points                   # (running, n) where f and g are wanted; None: none yet
 
     cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1
     cdef int threads(self) noexcept nogil
     cdef void advance(self, Py_ssize_t part, double *points) noexcept nogil
     cdef void take(self, Py_ssize_t part, const double *F, const double *G) noexcept nogil
-    cdef bint drop_ended(self, double *points) noexcept nogil
+    cdef void drop_ended(self, double *points) noexcept nogil

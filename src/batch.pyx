@@ -12,15 +12,15 @@ With a compiled objective (`solve_compiled`) there is nothing to wait for: each 
 problem after the other and runs it to its end, in one state machine.
 """
 from cpython.exc cimport PyErr_CheckSignals
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from lbfgsb._core.driver cimport LOOK, OVER, Evaluator, Pause, drive, next_point, seconds
+from lbfgsb._core.driver cimport LOOK, Evaluator, drive, next_point, seconds
 from lbfgsb._core.kernels cimport Room, allowed_threads
 from lbfgsb._core.objective cimport (CompiledObjective, is_ours_alone, new_matrix, vector_data)
-from lbfgsb._core.solver cimport (DONE, START, Options, Reason, SolverState, default_options,
+from lbfgsb._core.solver cimport (DONE, START, Options, SolverState, default_options,
                                   solver_begin, solver_create, solver_destroy, solver_place,
                                   solver_size, solver_stop, solver_tell, solver_test)
 
@@ -30,6 +30,20 @@ import numpy as np
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **pointer, size_t alignment, size_t size)
+
+cdef extern from "unistd.h" nogil:
+    int usleep(unsigned int microseconds)
+
+cdef extern from *:
+    """
+    /* For what threads share. */
+    #define LBFGSB_ADD(counter, value) __atomic_fetch_add(counter, value, __ATOMIC_SEQ_CST)
+    #define LBFGSB_READ(value) __atomic_load_n(value, __ATOMIC_SEQ_CST)
+    #define LBFGSB_SET(flag) __atomic_store_n(flag, 1, __ATOMIC_SEQ_CST)
+    """
+    Py_ssize_t LBFGSB_ADD(Py_ssize_t *counter, Py_ssize_t value) noexcept nogil
+    Py_ssize_t LBFGSB_READ(Py_ssize_t *value) noexcept nogil
+    void LBFGSB_SET(Py_ssize_t *flag) noexcept nogil
 
 # Fewer problems than this are not worth a thread of their own.
 cdef enum:
@@ -150,7 +164,7 @@ cdef class Lockstep:
 
     def __cinit__(self, const double[:, ::1] x0, lower, upper, dict options):
         self.count, self.n = x0.shape[0], x0.shape[1]
-        self.parts = min(<Py_ssize_t>options['threads'], self.count)
+        self.parts = max(1, min(<Py_ssize_t>options['threads'], self.count // WORTH_A_THREAD))
         self.states = <SolverState *>calloc(self.count, sizeof(SolverState))
         self.index = <Py_ssize_t *>calloc(self.count, sizeof(Py_ssize_t))
         self.first = <Py_ssize_t *>calloc(self.parts + 1, sizeof(Py_ssize_t))
@@ -167,7 +181,7 @@ cdef class Lockstep:
     cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1:
         """One block for all, and every problem at its start in it."""
         cdef Problems all = problems_of(x0, lower, upper)
-        cdef Py_ssize_t i, part, kept = 0, work = 0
+        cdef Py_ssize_t i, part, work = 0
         cdef double total = 0
         cdef char *at
         cdef Room room
@@ -207,20 +221,22 @@ cdef class Lockstep:
         A problem may end on the way to its next point; then it is not among them. The array is
         used again if nobody else holds it.
         """
-        cdef double *points
+        cdef double *to
         cdef Py_ssize_t part
         cdef int threads = self.threads()
-        if (self.points is None or len(self.points) != self.running
-                or not is_ours_alone(self.points)):
-            self.points = new_matrix(self.running, self.n)
-        points = vector_data(self.points)
+        points, self.points = self.points, None    # one reference is left if nobody holds it
+        if (points is None or not is_ours_alone(points)
+                or points.shape != (self.running, self.n)):
+            points = new_matrix(self.running, self.n)
+        to = vector_data(points)
         with nogil:
             for part in prange(self.parts, num_threads=threads, schedule='static'):
-                self.advance(part, points)
-            self.drop_ended(points)
-        if len(self.points) != self.running:
-            self.points = self.points[:self.running].copy()
-        return self.points
+                self.advance(part, to)
+            self.drop_ended(to)
+        if len(points) != self.running:
+            points = points[:self.running].copy()
+        self.points = points
+        return points
 
     def rows(self):
         """Return the problems that run, (running,)."""
@@ -249,6 +265,18 @@ cdef class Lockstep:
                 solver_stop(&self.states[self.index[r]])
         self.drop_ended(NULL)
 
+    def stop_unanswered(self):
+        """End all running problems on the word of an objective that gave no f and g."""
+        cdef Py_ssize_t r
+        cdef SolverState *s
+        self.rounds += 1
+        for r in range(self.running):
+            s = &self.states[self.index[r]]
+            s.nfev += 1
+            s.njev += 1
+            solver_stop(s)
+        self.drop_ended(NULL)
+
     def state(self):
         """Return where every problem stands: arrays by name."""
         cdef Py_ssize_t i
@@ -260,7 +288,7 @@ cdef class Lockstep:
         return arrays
 
     cdef int threads(self) noexcept nogil:
-        return allowed_threads(<int>max(1, min(self.parts, self.running // WORTH_A_THREAD)))
+        return allowed_threads(<int>min(self.parts, self.running // WORTH_A_THREAD))
 
     cdef void advance(self, Py_ssize_t part, double *points) noexcept nogil:
         """Each problem of a part to its next point."""
@@ -279,7 +307,7 @@ cdef class Lockstep:
             if solver_tell(s, F[r], G + r * self.n) or at_start:
                 solver_test(s)
 
-    cdef bint drop_ended(self, double *points) noexcept nogil:
+    cdef void drop_ended(self, double *points) noexcept nogil:
         """Close the gaps that ended problems leave in `index` and in `points`, if not NULL."""
         cdef Py_ssize_t part, r, begin, count = 0
         for part in range(self.parts):
@@ -295,7 +323,6 @@ cdef class Lockstep:
                 count += 1
             self.first[part] = begin
         self.first[self.parts] = self.running = count
-        return True
 
 
 # --- each to its end ----------------------------------------------------------------------
@@ -308,38 +335,63 @@ ctypedef struct Worker:
     Evaluator e
 
 
-cdef class Signals:
-    """Whether Python has an exception for the threads: Ctrl-C, mostly."""
+cdef class Batch:
+    """What the threads share."""
 
-    cdef bint stop           # seen by all
-    cdef bint can_look       # signals are for the main thread
-    cdef object error
+    cdef Problems problems
+    cdef const Py_ssize_t *address    # (count,) of the data of each problem; NULL: the same for all
+    cdef Results results
+    cdef Py_ssize_t count
+    cdef Py_ssize_t taken             # problems that a thread has taken
+    cdef Py_ssize_t working           # threads that may have one in hand
+    cdef Py_ssize_t stop              # `error` has come
+    cdef object error                 # what a signal's handler has raised
 
-    def __cinit__(self):
-        self.can_look = threading.get_ident() == threading.main_thread().ident
+    cdef void work(self, Worker *worker, bint looks) noexcept nogil:
+        """Solve one problem after the other, until none is left or a signal has come.
 
-    cdef void look(self) noexcept with gil:
+        With `looks` the thread looks for signals, also while the others are still at work.
+        """
+        cdef Py_ssize_t problem
+        LBFGSB_ADD(&self.working, 1)    # before it takes one: then none is overlooked below
+        problem = LBFGSB_ADD(&self.taken, 1)
+        while problem < self.count and not LBFGSB_READ(&self.stop):
+            self.solve(worker, problem, looks)
+            problem = LBFGSB_ADD(&self.taken, 1)
+        LBFGSB_ADD(&self.working, -1)
+        while looks and LBFGSB_READ(&self.working) > 0 and not LBFGSB_READ(&self.stop):
+            usleep(100)
+            self.look(worker, looks)
+
+    cdef void solve(self, Worker *worker, Py_ssize_t problem, bint looks) noexcept nogil:
+        """Run one problem to its end, or until a signal has come."""
+        cdef SolverState *s = &worker.without_bounds
+        cdef Py_ssize_t i
+        if is_bounded(&self.problems, problem):
+            s = &worker.with_bounds
+        if self.address != NULL:
+            worker.e.data = <void *>self.address[problem]
+        for i in range(self.problems.n):
+            worker.e.g[i] = NAN    # a component that is never set shows at x0
+        begin(s, &self.problems, problem)
+        while drive(s, &worker.e) == LOOK and not LBFGSB_READ(&self.stop):
+            self.look(worker, looks)
+        self.look(worker, looks)    # there is no pause in a run that the objective ends at once
+        write_result(s, problem, &self.results)
+
+    cdef void look(self, Worker *worker, bint looks) noexcept nogil:
+        """Look for signals if it is time."""
+        if seconds() >= worker.e.look_at:
+            if looks:
+                self.handle_signals()
+            worker.e.look_at = seconds() + LOOK_EVERY
+
+    cdef void handle_signals(self) noexcept with gil:
         try:
             PyErr_CheckSignals()
         except BaseException as error:
-            self.error, self.stop = error, True
-
-
-cdef void solve(Worker *worker, const Problems *all, Py_ssize_t problem, bint looks,
-                Signals signals, Results *out) noexcept nogil:
-    """Run one problem to its end, or until a signal has come."""
-    cdef SolverState *s = &worker.without_bounds
-    cdef Py_ssize_t i
-    if is_bounded(all, problem):
-        s = &worker.with_bounds
-    for i in range(all.n):
-        worker.e.g[i] = NAN    # a component that is never set shows at x0
-    begin(s, all, problem)
-    while not signals.stop and drive(s, &worker.e) == LOOK:
-        if looks:
-            signals.look()
-        worker.e.look_at = seconds() + LOOK_EVERY
-    write_result(s, problem, out)
+            self.error = error
+            LBFGSB_SET(&self.stop)
 
 
 def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, lower, upper,
@@ -354,40 +406,46 @@ def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, l
     x0, lower, upper, options
         As for `Lockstep`.
     """
-    cdef Problems all = problems_of(x0, lower, upper)
-    cdef Py_ssize_t i, count = x0.shape[0], n = x0.shape[1]
-    cdef int t, threads = allowed_threads(<int>min(<Py_ssize_t>options['threads'], count))
-    cdef Worker *workers = <Worker *>calloc(threads, sizeof(Worker))
+    cdef Py_ssize_t count = x0.shape[0], n = x0.shape[1]
     cdef const Py_ssize_t[::1] addresses
-    cdef const Py_ssize_t *address = NULL
-    cdef Signals signals = Signals()
-    cdef bint can_look = signals.can_look
+    cdef Batch batch = Batch()
     arrays = new_results(count, n)
-    cdef Results out = results_in(arrays)
-    buffers = np.empty((threads, 2, n))
+    batch.problems, batch.results = problems_of(x0, lower, upper), results_in(arrays)
+    batch.count = count
     if data is not None:
         addresses = data
-        address = &addresses[0]
+        batch.address = &addresses[0]
+    solve_all(batch, objective, allowed_threads(<int>min(<Py_ssize_t>options['threads'], count)),
+              options)
+    if batch.error is not None:
+        raise batch.error
+    return arrays
+
+
+cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
+                   dict options) except -1:
+    """Share the problems out to threads, the first of which is the caller's."""
+    cdef Py_ssize_t n = batch.problems.n
+    cdef int t
+    # Signals are for the main thread.
+    cdef bint can_look = threading.get_ident() == threading.main_thread().ident
+    # x and g of each thread, two cache lines apart from those of the next.
+    buffers = np.empty((threads, 2 * n + 16))
+    cdef Worker *workers = <Worker *>calloc(threads, sizeof(Worker))
     if workers == NULL:
         raise MemoryError(f'no memory for {threads} threads')
     try:
         for t in range(threads):
             hire(&workers[t], objective, n, options, vector_data(buffers[t]))
         with nogil:
-            for i in prange(count, num_threads=threads, schedule='dynamic', chunksize=8):
-                if not signals.stop:
-                    if address != NULL:
-                        workers[threadid()].e.data = <void *>address[i]
-                    solve(&workers[threadid()], &all, i, can_look and threadid() == 0, signals,
-                          &out)
+            for t in prange(threads, num_threads=threads, schedule='static', chunksize=1):
+                batch.work(&workers[t], can_look and t == 0)
     finally:
         for t in range(threads):
             solver_destroy(&workers[t].with_bounds)
             solver_destroy(&workers[t].without_bounds)
         free(workers)
-    if signals.error is not None:
-        raise signals.error
-    return arrays
+    return 0
 
 
 cdef int hire(Worker *worker, CompiledObjective objective, Py_ssize_t n, dict options,

@@ -48,6 +48,10 @@ cdef extern from "kernels_simd.h" nogil:
 cdef enum:
     WORTH_A_THREAD = 1 << 16
 
+# As many threads as anyone may ask for, whatever the number of processors.
+cdef enum:
+    MOST_THREADS = 16
+
 # The process that started the OpenMP pool; 0 while there is none.
 cdef int pool_owner = 0
 
@@ -75,10 +79,14 @@ cdef int worthwhile_threads(Team *team, Py_ssize_t rows, Py_ssize_t columns) noe
 
 
 cdef int allowed_threads(int threads) noexcept nogil:
-    """One in a process whose parent has used OpenMP's pool, else `threads`; at least one."""
+    """One in a process whose parent has used OpenMP's pool, else `threads`; at least one.
+
+    Not many more than there are processors: OpenMP ends the process if it can't start them.
+    """
     global pool_owner
     if threads <= 1:
         return 1
+    threads = min(threads, max(omp_get_num_procs(), <int>MOST_THREADS))
     if pool_owner == 0:
         pool_owner = getpid()
     return threads if pool_owner == getpid() else 1
@@ -110,14 +118,14 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
     backward : from the last chunk to the first, and combined in that order. The second of two
         passes that follow one another then begins with what the first has left in the cache.
     """
-    cdef Py_ssize_t chunk, at, chunks = chunk_count(rows)
-    cdef int threads = worthwhile_threads(team, rows, columns)
+    cdef Py_ssize_t chunk, at, chunks
+    cdef int threads
     cdef double *partial
-    if chunks == 1:
-        clear(total, sums)
+    clear(total, sums)
+    if rows <= CHUNK:
         task(context, 0, rows, total, team.scratch)
         return
-    clear(total, sums)
+    chunks, threads = chunk_count(rows), worthwhile_threads(team, rows, columns)
     if threads == 1:
         for chunk in range(chunks):
             at = chunks - 1 - chunk if backward else chunk

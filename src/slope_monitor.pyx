@@ -75,12 +75,16 @@ cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
 
 cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil:
     """`alarms`, with the search under way."""
-    cdef int i, count = window_size(m), bad = 0
-    for i in range(count):
-        bad += in_window(m, i).ratio > BAD
+    cdef int i, good = 0
     if m.row >= LONG_ROW:
         return MANY
-    return min(m.alarms + 1, <int>MANY) if bad >= WINDOW - 1 and count == WINDOW else 0
+    if window_size(m) < WINDOW:
+        return 0
+    for i in range(WINDOW):
+        good += not in_window(m, i).ratio > BAD
+        if good > 1:
+            return 0
+    return min(m.alarms + 1, <int>MANY)
 
 
 cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,

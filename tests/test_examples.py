@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "docs" / "examples" / "objectives"
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+FOLDER = EXAMPLES / "objectives"
 OUTPUT = "[0.328 0.577 0.736 0.8   0.8   0.8   0.736 0.577 0.328] 0\n"
 
 
@@ -32,27 +33,27 @@ def build(source, library, *flags):
     )
 
 
-def run(program, *arguments, cwd):
+def run(program, *arguments, cwd, output=OUTPUT):
     result = subprocess.run(
-        [sys.executable, FOLDER / program, *arguments],
+        [sys.executable, EXAMPLES / program, *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
         env={"PYTHONPATH": str(cwd), "NUMBA_CACHE_DIR": str(cwd)},
         check=False,
     )
-    assert result.stdout == OUTPUT, result.stderr
+    assert result.stdout == output, result.stderr
 
 
 def test_ctypes(tmp_path):
     build(FOLDER / "chain.c", tmp_path / "chain.so", "-Wall", "-Wextra", "-Werror")
-    run("with_ctypes.py", cwd=tmp_path)
+    run("objectives/with_ctypes.py", cwd=tmp_path)
 
 
 def test_cffi(tmp_path):
     pytest.importorskip("cffi")
     build(FOLDER / "chain.c", tmp_path / "chain.so")
-    run("with_cffi.py", tmp_path / "chain.so", cwd=tmp_path)
+    run("objectives/with_cffi.py", tmp_path / "chain.so", cwd=tmp_path)
 
 
 def test_cython(tmp_path):
@@ -64,9 +65,25 @@ def test_cython(tmp_path):
         tmp_path / f"chain_cython{sysconfig.get_config_var('EXT_SUFFIX')}",
         f"-I{sysconfig.get_path('include')}",
     )
-    run("with_cython.py", cwd=tmp_path)
+    run("objectives/with_cython.py", cwd=tmp_path)
 
 
 def test_numba(tmp_path):
     pytest.importorskip("numba")
-    run("with_numba.py", cwd=tmp_path)
+    run("objectives/with_numba.py", cwd=tmp_path)
+
+
+def test_a_batch_with_ctypes(tmp_path):
+    build(FOLDER / "chain.c", tmp_path / "chain.so")
+    run("batch_ctypes.py", cwd=tmp_path)
+
+
+def test_a_batch_with_torch(tmp_path):
+    pytest.importorskip("torch")
+    minima = "[[-3.142, 12.275], [3.142, 2.275], [9.425, 2.475]]"
+    run("batch_torch.py", cwd=tmp_path, output=f"0.397887 {minima}\n")
+
+
+def test_a_batch_with_jax(tmp_path):
+    pytest.importorskip("jax")
+    run("batch_jax.py", cwd=tmp_path, output="500 True\n")
