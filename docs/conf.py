@@ -54,5 +54,13 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
 }
-_GUIDES = ("getting_started", "scipy", "watching", "diagnosing", "embedding", "batch", "how_it_works")
+_GUIDES = (
+    "getting_started",
+    "scipy",
+    "watching",
+    "diagnosing",
+    "embedding",
+    "batch",
+    "how_it_works",
+)
 html_sidebars = {page: [] for page in ("index", *_GUIDES)}

@@ -256,7 +256,8 @@ def as_scale(x_scale: ArrayLike | None, n: int) -> Vector | None:
         raise TypeError(f"x_scale must be made of real numbers; got {_describe(x_scale)}.")
     if a.shape not in ((), (1,), (n,)):
         raise ValueError(
-            f"x_scale must be a positive number or have the shape ({n},) of x0; its shape is {a.shape}."
+            f"x_scale must be a positive number or have the shape ({n},) of x0; "
+            f"its shape is {a.shape}."
         )
     scale = np.array(np.broadcast_to(_to_float64(a), (n,)))
     is_good = (scale > 0) & np.isfinite(scale)

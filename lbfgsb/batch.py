@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
-from lbfgsb._bounds import as_bound_rows, as_starts
+from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
 from lbfgsb._lowlevel import as_compiled, is_compiled
-from lbfgsb._result import ENDS, NOT_FINITE, what_is_not_finite
+from lbfgsb._result import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
 from lbfgsb._solver import as_options
 
 Vector = NDArray[np.float64]
@@ -47,6 +47,7 @@ def minimize_batch(
     eps_SY: float = 2.2e-16,
     callback: Callable[[OptimizeResult], Any] | None = None,
     threads: int = 1,
+    x_scale: ArrayLike | None = None,
 ) -> OptimizeResult:
     """Minimise many functions of n variables at once, each subject to its bounds.
 
@@ -83,14 +84,16 @@ def minimize_batch(
     threads : int, default 1
         Threads for the solvers' own work, from 512 problems each on, or for whole problems with a
         LowLevelCallable. The results do not depend on it.
+    x_scale : float or array_like of shape (n,), optional
+        The typical size of each variable, as in `minimize_lbfgsb`; the same for all problems.
 
     Returns
     -------
     OptimizeResult
         With
 
-        - x (B, n), fun (B,), jac (B, n), projected_gradient (B,): as `minimize_lbfgsb` gives them
-          for each problem alone;
+        - x (B, n), fun (B,), jac (B, n), projected_gradient and gradient_mismatch (B,): as
+          `minimize_lbfgsb` gives them for each problem alone;
         - nit, nfev, njev, status (B,) of int, success (B,) of bool, message, a list of B strings;
         - nrounds: how many times `fun` was called.
 
@@ -145,7 +148,7 @@ def minimize_batch(
         xtol_linesearch=xtol_linesearch,
         eps_SY=eps_SY,
         threads=threads,
-    )
+    ) | {"x_scale": as_scale(x_scale, n)}
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable; got {callback!r}")
     if is_compiled(fun):
@@ -293,6 +296,8 @@ def _make_result(arrays: dict[str, Any], rounds: int) -> OptimizeResult:
     message = [ENDS[r][2] for r in reason.tolist()]
     for i in np.flatnonzero(reason == NOT_FINITE):
         message[i] += what_is_not_finite(arrays["fun"][i], arrays["jac"][i])
+    for i, failure in arrays.pop("failures").items():
+        message[i] += why_no_step(arrays["fun"][i], *failure)
     return OptimizeResult(
         **arrays,
         status=_STATUS[reason],

@@ -20,9 +20,10 @@ from libc.string cimport memcpy
 from lbfgsb._core.driver cimport LOOK, Evaluator, drive, next_point, seconds
 from lbfgsb._core.kernels cimport Room, allowed_threads
 from lbfgsb._core.objective cimport (CompiledObjective, is_ours_alone, new_matrix, vector_data)
-from lbfgsb._core.solver cimport (DONE, START, Options, SolverState, default_options,
-                                  solver_begin, solver_create, solver_destroy, solver_place,
-                                  solver_size, solver_stop, solver_tell, solver_test)
+from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, START, Options, SolverState,
+                                  default_options, failure_of, mismatch_of, solver_begin,
+                                  solver_create, solver_destroy, solver_place, solver_size,
+                                  solver_stop, solver_tell, solver_test)
 
 import threading
 
@@ -62,6 +63,7 @@ cdef void set_options(Options *o, dict options):
     o.ftol_linesearch = options['ftol_linesearch']
     o.gtol_linesearch = options['gtol_linesearch']
     o.xtol_linesearch, o.eps_SY = options['xtol_linesearch'], options['eps_SY']
+    o.scaled = options['x_scale'] is not None
 
 
 # The starts and bounds of all problems: a row each, or one row of bounds for all.
@@ -70,19 +72,24 @@ ctypedef struct Problems:
     const double *x0         # (count, n)
     const double *lower      # (count, n) or (1, n), or NULL
     const double *upper
+    const double *scale      # (n,) for all, or NULL
     Py_ssize_t stride        # from one row of the bounds to the next: n or 0
 
 
-cdef Problems problems_of(const double[:, ::1] x0, lower, upper) except *:
+cdef Problems problems_of(const double[:, ::1] x0, lower, upper, x_scale) except *:
     cdef Problems all
     cdef const double[:, ::1] low, high
+    cdef const double[::1] scale
     all.n, all.x0 = x0.shape[1], &x0[0, 0]
-    all.lower = all.upper = NULL
+    all.lower = all.upper = all.scale = NULL
     all.stride = 0
     if lower is not None:
         low, high = lower, upper
         all.lower, all.upper = &low[0, 0], &high[0, 0]
         all.stride = all.n if low.shape[0] > 1 else 0
+    if x_scale is not None:
+        scale = x_scale
+        all.scale = &scale[0]
     return all
 
 
@@ -103,6 +110,8 @@ cdef void begin(SolverState *s, const Problems *all, Py_ssize_t problem) noexcep
     if s.box.bounded:
         memcpy(s.box.lower, all.lower + problem * all.stride, n * sizeof(double))
         memcpy(s.box.upper, all.upper + problem * all.stride, n * sizeof(double))
+    if all.scale != NULL:
+        memcpy(s.box.scale, all.scale, n * sizeof(double))
     solver_begin(s)
     solver_test(s)
 
@@ -113,6 +122,7 @@ ctypedef struct Results:
     double *g
     double *f
     double *norm
+    double *mismatch
     Py_ssize_t *nit
     Py_ssize_t *nfev
     Py_ssize_t *njev
@@ -123,17 +133,23 @@ cdef Results results_in(dict arrays):
     cdef Results out
     cdef double[:, ::1] x = arrays['x'], g = arrays['jac']
     cdef double[::1] f = arrays['fun'], norm = arrays['projected_gradient']
+    cdef double[::1] mismatch = arrays['gradient_mismatch']
     cdef Py_ssize_t[::1] nit = arrays['nit'], nfev = arrays['nfev'], njev = arrays['njev']
     cdef Py_ssize_t[::1] reason = arrays['reason']
     out.x, out.g, out.f, out.norm = &x[0, 0], &g[0, 0], &f[0], &norm[0]
+    out.mismatch = &mismatch[0]
     out.nit, out.nfev, out.njev, out.reason = &nit[0], &nfev[0], &njev[0], &reason[0]
     return out
 
 
 def new_results(Py_ssize_t count, Py_ssize_t n):
-    """Return arrays for the results of `count` problems, by name."""
+    """Return arrays for the results of `count` problems, by name.
+
+    And a dict, `failures`: what is known of a search that found no step, by problem.
+    """
     return {'x': np.empty((count, n)), 'fun': np.empty(count), 'jac': np.empty((count, n)),
-            'projected_gradient': np.empty(count), 'nit': np.empty(count, dtype=np.intp),
+            'projected_gradient': np.empty(count), 'gradient_mismatch': np.empty(count),
+            'failures': {}, 'nit': np.empty(count, dtype=np.intp),
             'nfev': np.empty(count, dtype=np.intp), 'njev': np.empty(count, dtype=np.intp),
             'reason': np.empty(count, dtype=np.intp)}
 
@@ -144,7 +160,7 @@ cdef void write_result(const SolverState *s, Py_ssize_t problem, Results *out) n
     memcpy(out.g + problem * n, s.box.g, n * sizeof(double))
     out.f[problem], out.norm[problem] = s.f, s.box.norm
     out.nit[problem], out.nfev[problem], out.njev[problem] = s.nit, s.nfev, s.njev
-    out.reason[problem] = s.reason
+    out.reason[problem], out.mismatch[problem] = s.reason, mismatch_of(s)
 
 
 # --- in lockstep --------------------------------------------------------------------------
@@ -180,7 +196,7 @@ cdef class Lockstep:
 
     cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1:
         """One block for all, and every problem at its start in it."""
-        cdef Problems all = problems_of(x0, lower, upper)
+        cdef Problems all = problems_of(x0, lower, upper, options['x_scale'])
         cdef Py_ssize_t i, part, work = 0
         cdef double total = 0
         cdef char *at
@@ -285,6 +301,9 @@ cdef class Lockstep:
         with nogil:
             for i in range(self.count):
                 write_result(&self.states[i], i, &out)
+        for i in range(self.count):
+            if self.states[i].reason == ABNORMAL_LINE_SEARCH:
+                arrays['failures'][i] = failure_of(&self.states[i])
         return arrays
 
     cdef int threads(self) noexcept nogil:
@@ -341,6 +360,7 @@ cdef class Batch:
     cdef Problems problems
     cdef const Py_ssize_t *address    # (count,) of the data of each problem; NULL: the same for all
     cdef Results results
+    cdef dict failures
     cdef Py_ssize_t count
     cdef Py_ssize_t taken             # problems that a thread has taken
     cdef Py_ssize_t working           # threads that may have one in hand
@@ -378,6 +398,11 @@ cdef class Batch:
             self.look(worker, looks)
         self.look(worker, looks)    # there is no pause in a run that the objective ends at once
         write_result(s, problem, &self.results)
+        if s.reason == ABNORMAL_LINE_SEARCH:
+            self.note_failure(s, problem)
+
+    cdef void note_failure(self, const SolverState *s, Py_ssize_t problem) noexcept with gil:
+        self.failures[problem] = failure_of(s)
 
     cdef void look(self, Worker *worker, bint looks) noexcept nogil:
         """Look for signals if it is time."""
@@ -410,7 +435,8 @@ def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, l
     cdef const Py_ssize_t[::1] addresses
     cdef Batch batch = Batch()
     arrays = new_results(count, n)
-    batch.problems, batch.results = problems_of(x0, lower, upper), results_in(arrays)
+    batch.problems = problems_of(x0, lower, upper, options['x_scale'])
+    batch.results, batch.failures = results_in(arrays), arrays['failures']
     batch.count = count
     if data is not None:
         addresses = data
