@@ -5,10 +5,11 @@ gradient, with forward differences, and with the wrong gradients of `WRONG`. Rea
 `gradient_mismatch` at the end of the run (0 fine, 1 hopeless), and how much of f's change along the
 last steps the error of the gradient makes up: an error that does not move f leaves no trace.
 
-The threshold of the alarm can be chosen on one half of the problems, every other one in alphabetical
-order, and proved on the other half: no run with a right gradient ends above it, each kind of wrong
-one is caught where it moves f. (The rules of the monitor were worked out on the problems of at most
-12 variables, of both halves; larger ones are new to it.) ``--out`` keeps the rows, and a run goes on where it was stopped::
+The threshold of the alarm can be chosen on one half of the problems, every other one in
+alphabetical order, and proved on the other half: no run with a right gradient ends above it, each
+kind of wrong one is caught where it moves f. (The rules of the monitor were worked out on the
+problems of at most 12 variables, of both halves; larger ones are new to it.) ``--out`` keeps the
+rows, and a run goes on where it was stopped::
 
     python tools/gradient_monitor.py --max-n 20 --out monitor.jsonl
     python tools/gradient_monitor.py --max-n 20 --out monitor.jsonl --report
