@@ -401,8 +401,8 @@ ctypedef struct AcceptContext:
     bint moves               # else only measures, with alpha = 0
     const Py_ssize_t *columns    # of W to multiply with, their offsets in a tile
     Py_ssize_t count         # how many
-    int first                # of the vectors to multiply with: the projected gradient, s, y, s and y
-    int vectors              # over the free variables; and how many
+    int first                # the first of the vectors to multiply with: the projected gradient, s,
+    int vectors              # y, s and y over the free variables; and how many of them
 
 
 cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
