@@ -1,7 +1,7 @@
 """What the gradient monitor says on CUTEst, with right and with wrong gradients.
 
 Each problem of at most ``--max-n`` variables (see ``cutest_problems``) is minimised with its own
-gradient, with forward differences, and with the wrong gradients of `WRONG`. Read off are
+gradient, with forward differences, and with those of `wrong_gradients`. Read off are
 `gradient_mismatch` at the end of the run (0 fine, 1 hopeless), and how much of f's change along the
 last steps the error of the gradient makes up: an error that does not move f leaves no trace.
 
