@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import multiprocessing.spawn  # before a test replaces a function that it imports
 import sys
 import types
 import warnings
