@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
+from lbfgsb._core.box import all_finite, kind_of_box
+
 Vector: TypeAlias = NDArray[np.float64]
 
 _REAL_KINDS = frozenset("fiub")
@@ -98,9 +100,8 @@ def _as_finite(x0: ArrayLike, a: NDArray[Any]) -> Vector:
     if kind not in _REAL_KINDS:
         raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
     x = _to_float64(a)
-    is_finite = np.isfinite(x)
-    if not np.logical_and.reduce(is_finite, axis=None):
-        bad = np.argwhere(~is_finite)
+    if not all_finite(x.reshape(-1)):
+        bad = np.argwhere(~np.isfinite(x))
         first = ", ".join(map(str, bad[0]))
         raise ValueError(
             f"x0 must be finite; {len(bad)} of its {x.size} values are NaN or infinite, "
@@ -150,17 +151,10 @@ def as_bounds(bounds: Any, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
     else:
         lower, upper = _split_pairs(bounds, n)
 
-    # These three reductions are all that valid bounds pay. NaN fails each comparison, and once
-    # l ≤ u is known everywhere, l = +inf and u = −inf show in the extremes.
-    largest_lower = np.maximum.reduce(lower)
-    smallest_upper = np.minimum.reduce(upper)
-    if not (
-        largest_lower < _INF and smallest_upper > -_INF and np.logical_and.reduce(lower <= upper)
-    ):
+    kind = kind_of_box(lower, upper)
+    if kind == "invalid":
         raise ValueError(_what_is_wrong(lower, upper))
-    if largest_lower == -_INF and smallest_upper == _INF:
-        return None, None
-    return lower, upper
+    return (lower, upper) if kind == "bounded" else (None, None)
 
 
 def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tuple[None, None]:
@@ -367,6 +361,8 @@ def _as_reals(name: str, a: NDArray[Any], no_bound: float | tuple[float, float])
 
 def _broadcast(side: str, value: Any, n: int, no_bound: float) -> Vector:
     """Return one side of a `Bounds` as a fresh (n,) vector."""
+    if type(value) is np.ndarray and value.dtype == np.float64 and value.shape == (n,):
+        return value.copy()  # the usual case, which small problems are glad of
     name = f"bounds.{side}"
     a = _as_reals(name, _as_array(name, value, "an array of real numbers"), no_bound)
     if a.shape == (n,):

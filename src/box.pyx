@@ -6,7 +6,7 @@ The path is x(t) = P(x - t g); variable i reaches its bound at its break point t
 Byrd, Lu, Nocedal and Zhu (1995). Break points are never sorted: those up to a limit, usually few,
 are collected and kept in a heap, which costs O(log n) for each one that is taken.
 """
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, isfinite
 from libc.string cimport memmove, memset
 
 from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, prefetch, run_chunks
@@ -217,3 +217,30 @@ cdef Py_ssize_t box_next_break_point(Box *box, double *t) noexcept nogil:
         box.t[0], box.row[0] = box.t[box.heap_size], box.row[box.heap_size]
         sift_down(box, 0)
     return row
+
+
+# --- checks of what the user gave ---------------------------------------------------------
+
+
+def all_finite(const double[::1] x):
+    """Return whether no element is NaN or infinite."""
+    cdef bint finite = True
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            finite = finite and isfinite(x[i])
+    return finite
+
+
+def kind_of_box(const double[::1] lower, const double[::1] upper):
+    """Return 'bounded', 'unbounded' if no bound is finite, or 'invalid': l <= u fails, also for
+    NaN, or l = inf, or u = -inf."""
+    cdef bint valid = True, bounded = False
+    cdef double low, high
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(lower.shape[0]):
+            low, high = lower[i], upper[i]
+            valid = valid and low <= high and low < INFINITY and high > -INFINITY
+            bounded = bounded or low > -INFINITY or high < INFINITY
+    return ('bounded' if bounded else 'unbounded') if valid else 'invalid'
