@@ -3,16 +3,22 @@
  * Compiled once for each instruction set with LEVEL and VBYTES (the register width in bytes)
  * defined. Why C: Cython has no vector type, and the loops must keep their partial sums in
  * registers over four tiles to run at the speed of the cache. One read of W, 20 columns, one
- * vector, on a 2024 x86-64 server core, in microseconds:
+ * vector, in the cache of a 2024 x86-64 server core, in microseconds:
  *
- *                                   n = 10,000    100,000    1,000,000
- *   20 dot products with a BLAS             40                   4,360
- *   baseline (SSE2)                         31        308        5,970
- *   AVX2                                    19        184        6,460
- *   AVX-512                                 14        155        4,250
- *   AVX-512 without the prefetches          15        180        5,700
+ *                                   n = 10,000    100,000
+ *   20 dot products with a BLAS             40
+ *   baseline (SSE2)                         31        308
+ *   AVX2                                    19        184
+ *   AVX-512                                 14        155
  *
- * The prefetches help at page borders, which the processor's own prefetcher does not cross.
+ * From memory, n = 1,000,000, on a server whose cores wait for it, AVX-512, in milliseconds
+ * (medians of five runs in turn):
+ *
+ *   no prefetches                         13.8
+ *   into the first-level cache            13.3
+ *   into the second-level cache            9.3
+ *
+ * A core has few slots for lines on their way into the first level, and more for the second.
  *
  * Multiply-add may be fused here (-ffp-contract=fast), so the bits differ between baseline and
  * AVX2 or AVX-512, which agree with each other.

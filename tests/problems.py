@@ -5,12 +5,15 @@ on a BLAS, its threads or the alignment of an array.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 X0 = np.array([-1.2, 1.0])
 LOWER = np.array([-2.0, -2.0])
@@ -170,3 +173,25 @@ def run_python(code, **env):
         )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+class Alarm(Exception):
+    pass
+
+
+def delay_of_a_signal(work, after=0.15):
+    """Return how long after a signal `work` comes out with what its handler raises."""
+
+    def handler(number, frame):
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        begin = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, after)
+        with pytest.raises(Alarm):
+            work()
+        return time.perf_counter() - begin - after
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,14 +1,21 @@
 """`minimize_batch`: every problem gets what it gets alone, to the last bit."""
 
 import ctypes
-import signal
 import threading
 import time
 
 import numpy as np
 import pytest
 from compiled import PROTOTYPE, as_c, compile_c, rosenbrock_fg
-from problems import log_barrier, log_barrier_grad, random_problem, rosen_fg, run_python, same_bits
+from problems import (
+    delay_of_a_signal,
+    log_barrier,
+    log_barrier_grad,
+    random_problem,
+    rosen_fg,
+    run_python,
+    same_bits,
+)
 from scipy import LowLevelCallable
 from scipy.optimize import Bounds
 
@@ -844,28 +851,6 @@ def test_problems_are_shared_out_however_few_they_are(functions):
 
 
 # --- signals, forks, other threads --------------------------------------------------------
-
-
-class Alarm(Exception):
-    pass
-
-
-def delay_of_a_signal(work, after=0.15):
-    """Return how long after a signal `work` comes out with what its handler raises."""
-
-    def handler(number, frame):
-        raise Alarm
-
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        begin = time.perf_counter()
-        signal.setitimer(signal.ITIMER_REAL, after)
-        with pytest.raises(Alarm):
-            work()
-        return time.perf_counter() - begin - after
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_no_thread_is_started_unless_asked():

@@ -3,14 +3,22 @@
 import ctypes
 import logging
 import pickle
-import signal
 import threading
 import time
 
 import numpy as np
 import pytest
 from compiled import PROTOTYPE, as_c, as_low_level, compile_c, rosenbrock_fg
-from problems import BOX, X0, assert_same_run, log_barrier, log_barrier_grad, rosen_fg, same_bits
+from problems import (
+    BOX,
+    X0,
+    assert_same_run,
+    delay_of_a_signal,
+    log_barrier,
+    log_barrier_grad,
+    rosen_fg,
+    same_bits,
+)
 from scipy import LowLevelCallable
 
 from lbfgsb import Solver, minimize_lbfgsb
@@ -284,28 +292,6 @@ def test_other_threads_run_meanwhile():
         beats.append(time.perf_counter())
     # With the GIL held, the loop would have stood still for the whole run.
     assert len(beats) > 1000
-
-
-class Alarm(Exception):
-    pass
-
-
-def delay_of_a_signal(work, after=0.15):
-    """Return how long after a signal `work` comes out with what its handler raises."""
-
-    def handler(number, frame):
-        raise Alarm
-
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        begin = time.perf_counter()
-        signal.setitimer(signal.ITIMER_REAL, after)
-        with pytest.raises(Alarm):
-            work()
-        return time.perf_counter() - begin - after
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("n", [2, 10_000])
