@@ -24,7 +24,7 @@ INLINE void add_rows(const double *A, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t pi
     for (ptrdiff_t i = 0; i < rows; i++) {
         vec factor = fill(sign * A[i * ld + pick]);
         for (int r = 0; r < count; r++)
-            sum[r] += factor * load(A + i * ld + column + r * VLEN);
+            sum[r] = mul_add(factor, load(A + i * ld + column + r * VLEN), sum[r]);
     }
     for (int r = 0; r < count; r++)
         store(row + column + r * VLEN, sum[r]);

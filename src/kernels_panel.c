@@ -20,8 +20,7 @@
  *
  * A core has few slots for lines on their way into the first level, and more for the second.
  *
- * Multiply-add may be fused here (-ffp-contract=fast), so the bits differ between baseline and
- * AVX2 or AVX-512, which agree with each other.
+ * Multiply-adds are fused on AVX2 and AVX-512, which agree to the bit, and not on the baseline.
  */
 #include <string.h>
 
@@ -60,7 +59,7 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
                 if (part == 0 && ahead)
                     __builtin_prefetch(w + t * ld + ahead, 0, 2);
                 for (int r = 0; r < R; r++)
-                    sum[r] += wt * v[r][t];
+                    sum[r] = mul_add(wt, v[r][t], sum[r]);
             }
             for (int r = 0; r < R; r++)
                 store(a + r * LANES, sum[r]);
@@ -102,7 +101,7 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
             for (int t = 0; t < count; t++) {
                 if (part == 0 && ahead)
                     __builtin_prefetch(w + t * ld + ahead, 0, 2);
-                sum[t] += load(w + t * ld) * e;
+                sum[t] = mul_add(load(w + t * ld), e, sum[t]);
             }
         }
         for (int t = 0; t < count; t++)
@@ -137,7 +136,7 @@ INLINE double column_dot(const double *w, ptrdiff_t ld, const vec *v, const int 
     for (int part = 0; part < PARTS; part++) {
         vec sum = load(w + part * VLEN) * v[part];
         for (int t = 1; t < tiles; t++)
-            sum += load(w + t * ld + part * VLEN) * v[t * PARTS + part];
+            sum = mul_add(load(w + t * ld + part * VLEN), v[t * PARTS + part], sum);
         store(lanes + part * VLEN, sum);
     }
     pair s = quarter_sums(lanes);
@@ -149,7 +148,8 @@ INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const in
 {
     for (int t = 0; t < tiles; t++)
         for (int part = 0; part < PARTS; part++)
-            v[t * PARTS + part] += fill(a) * load(w + t * ld + part * VLEN);
+            v[t * PARTS + part] =
+                mul_add(fill(a), load(w + t * ld + part * VLEN), v[t * PARTS + part]);
 }
 
 /* J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35
@@ -204,7 +204,8 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
         }
         for (ptrdiff_t i = 0; i < n; i++)
             for (int r = 0; r < count; r++)
-                Bs[r] += fill(s[i / LANES * ld + i % LANES]) * load(B + i * stride + r * VLEN);
+                Bs[r] = mul_add(fill(s[i / LANES * ld + i % LANES]),
+                                load(B + i * stride + r * VLEN), Bs[r]);
         double curvature = column_dot(s, ld, Bs, tiles);
         if (!(curvature > 0 && curvature < __builtin_inf()))
             return 0;
@@ -214,7 +215,7 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
             double a = y[i / LANES * ld + i % LANES] * rho[p], b = entries[i] / curvature;
             for (int r = 0; r < count; r++) {
                 double *row = B + i * stride + r * VLEN;
-                store(row, load(row) + (fill(a) * yv[r] - fill(b) * Bs[r]));
+                store(row, load(row) + mul_add(fill(a), yv[r], fill(-b) * Bs[r]));
             }
         }
     }
@@ -266,7 +267,7 @@ static void packed_gram(const double *packed, ptrdiff_t ncols, double *acc)
                 const double *q = packed + b * PACK + part * VLEN;
                 vec sum = load(acc + part * VLEN);
                 for (int t = 0; t < PACK; t += LANES)
-                    sum += load(p + t) * load(q + t);
+                    sum = mul_add(load(p + t), load(q + t), sum);
                 store(acc + part * VLEN, sum);
             }
 }
@@ -294,12 +295,12 @@ static void dot(ptrdiff_t n, const double *a, const double *b, double *acc)
         sum[part] = load(acc + part * VLEN);
     for (ptrdiff_t i = 0; i < whole; i += LANES)
         for (int part = 0; part < PARTS; part++)
-            sum[part] += *(const unaligned_vec *)(a + i + part * VLEN) *
-                         *(const unaligned_vec *)(b + i + part * VLEN);
+            sum[part] = mul_add(*(const unaligned_vec *)(a + i + part * VLEN),
+                                *(const unaligned_vec *)(b + i + part * VLEN), sum[part]);
     for (int part = 0; part < PARTS; part++)
         store(acc + part * VLEN, sum[part]);
     for (ptrdiff_t i = whole; i < n; i++)
-        acc[i - whole] += a[i] * b[i];
+        acc[i - whole] = mul_add_1(a[i], b[i], acc[i - whole]);
 }
 
 void NAMED(lbfgsb_fill_panel)(Kernels *kernels)

@@ -2,7 +2,7 @@
  * g, projection on the box, break points, the step.
  *
  * Compiled once for each instruction set with LEVEL defined, from plain loops that the compiler
- * vectorises, and never with fused multiply-add (-ffp-contract=off): the point that a user's
+ * vectorises, and without fused multiply-add (-ffp-contract=off): the point that a user's
  * function saw and the point that the solver keeps are computed by different loops and must
  * agree to the last bit.
  *
@@ -20,6 +20,11 @@
 
 INLINE double lesser(double a, double b) { return a < b ? a : b; }
 INLINE double greater(double a, double b) { return a > b ? a : b; }
+
+/* The `min` of OpenMP begins with infinity in gcc, and with the largest finite number in clang. */
+#pragma omp declare reduction(least : double : omp_out = lesser(omp_in, omp_out)) \
+    initializer(omp_priv = __builtin_inf())
+
 INLINE double clip(double x, double l, double u) { return lesser(greater(x, l), u); }
 
 /* P(x + step) */
@@ -78,8 +83,8 @@ static double accept_box(ptrdiff_t n, double alpha, double *restrict x,
                          const double *g_new, double *restrict s, double *restrict y,
                          double *restrict g_free, double *t_min, double *pinned)
 {
-    double norm = 0, least = *t_min, count = 0;
-#pragma omp simd reduction(max : norm) reduction(min : least) reduction(+ : count)
+    double norm = 0, t_least = *t_min, count = 0;
+#pragma omp simd reduction(max : norm) reduction(least : t_least) reduction(+ : count)
     for (ptrdiff_t i = 0; i < n; i++) {
         double moved = move(x[i], alpha * d[i], l[i], u[i]);
         double gi = g_new[i];
@@ -90,11 +95,11 @@ static double accept_box(ptrdiff_t n, double alpha, double *restrict x,
         double t = break_point(moved, gi, l[i], u[i]);
         g_free[i] = t > 0 ? gi : 0.0;
         count += t > 0 ? 0.0 : 1.0;
-        least = lesser(least, t > 0 ? t : __builtin_inf());
+        t_least = lesser(t_least, t > 0 ? t : __builtin_inf());
         double projected = gi > 0 ? lesser(moved - l[i], gi) : greater(moved - u[i], gi);
         norm = greater(norm, __builtin_fabs(projected));
     }
-    *t_min = least;
+    *t_min = t_least;
     *pinned += count;
     return norm;
 }
@@ -120,7 +125,7 @@ static double step_box(ptrdiff_t n, double inv_theta, double t_fixed, const doub
                        const double *restrict u, const double *restrict we, double *restrict d)
 {
     double limit = __builtin_inf();
-#pragma omp simd reduction(min : limit)
+#pragma omp simd reduction(least : limit)
     for (ptrdiff_t i = 0; i < n; i++) {
         double to_bound = (g[i] > 0 ? l[i] : u[i]) - x[i];
         double step = move(x[i], we[i] - inv_theta * g[i], l[i], u[i]) - x[i];
@@ -138,7 +143,7 @@ static double step_truncated(ptrdiff_t n, double inv_theta, double t_fixed, doub
                              const double *restrict we, double *restrict d)
 {
     double limit = __builtin_inf();
-#pragma omp simd reduction(min : limit)
+#pragma omp simd reduction(least : limit)
     for (ptrdiff_t i = 0; i < n; i++) {
         double to_bound = (g[i] > 0 ? l[i] : u[i]) - x[i];
         double to_cauchy = -t_cauchy * g[i];
@@ -158,7 +163,7 @@ static double subspace_limit(ptrdiff_t n, double inv_theta, double t_fixed, doub
                              const double *restrict we)
 {
     double limit = 1;
-#pragma omp simd reduction(min : limit)
+#pragma omp simd reduction(least : limit)
     for (ptrdiff_t i = 0; i < n; i++) {
         double to_cauchy = -t_cauchy * g[i];
         double step = (we[i] - inv_theta * g[i]) - to_cauchy;

@@ -1,8 +1,19 @@
-/* What the kernels that are written with vectors have in common: a register of VBYTES bytes. */
+/* What the kernels that are written with vectors have in common: a register of VBYTES bytes, and
+ * multiply-add.
+ *
+ * A multiply-add is fused where the code says `mul_add` and the level has it, and nowhere else
+ * (-ffp-contract=off): left to itself, each compiler fuses in other places. So a level has the same
+ * bits from every compiler, AVX2 and AVX-512 agree, and the baseline, which never fuses, agrees on
+ * every processor.
+ */
 #ifndef LBFGSB_KERNELS_VECTOR_H
 #define LBFGSB_KERNELS_VECTOR_H
 
 #include "kernels_simd.h"
+
+#if VBYTES > 16
+#include <immintrin.h>
+#endif
 
 typedef double vec __attribute__((vector_size(VBYTES)));
 
@@ -16,5 +27,17 @@ enum { VLEN = VBYTES / 8 };
 INLINE vec load(const double *p) { return *(const vec *)p; }
 INLINE void store(double *p, vec v) { *(vec *)p = v; }
 INLINE vec fill(double a) { return a - (vec){0}; }
+
+/* a b + c, and the same for numbers */
+#if VBYTES == 64
+INLINE vec mul_add(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE double mul_add_1(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#elif VBYTES == 32
+INLINE vec mul_add(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+INLINE double mul_add_1(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else
+INLINE vec mul_add(vec a, vec b, vec c) { return a * b + c; }
+INLINE double mul_add_1(double a, double b, double c) { return a * b + c; }
+#endif
 
 #endif
