@@ -101,15 +101,7 @@ cdef void update_interval(LineSearch *s, double f, double slope, bint enough) no
     cdef double tilt = 0
     if s.stage == 1 and f <= s.f_x and not enough:
         tilt = s.f_tol * s.slope0    # work on psi, which tilts f by c1 f'(0)
-    s.f_x -= tilt * s.alpha_x
-    s.f_y -= tilt * s.alpha_y
-    s.slope_x -= tilt
-    s.slope_y -= tilt
-    replace_end(s, f - tilt * s.alpha, slope - tilt)
-    s.f_x += tilt * s.alpha_x
-    s.f_y += tilt * s.alpha_y
-    s.slope_x += tilt
-    s.slope_y += tilt
+    replace_end(s, f, slope, tilt)
 
     if s.bracketed:
         if fabs(s.alpha_y - s.alpha_x) >= SHRINK * s.width_before:
@@ -144,34 +136,39 @@ cdef double secant_minimiser(double a, double ga, double b, double gb) noexcept 
     return a + ga / (ga - gb) * (b - a)
 
 
-cdef void replace_end(LineSearch *s, double f, double slope) noexcept nogil:
-    """Choose the next trial from the four cases of section 4, then update the interval."""
-    cdef double x = s.alpha_x, t = s.alpha, cubic, other, step
+cdef void replace_end(LineSearch *s, double f, double slope, double tilt) noexcept nogil:
+    """Choose the next trial from the four cases of section 4, then update the interval.
+
+    The choice is made for f(alpha) - tilt alpha; what the ends keep is f and its slopes as told.
+    """
+    cdef double x = s.alpha_x, y = s.alpha_y, t = s.alpha, cubic, other, step
+    cdef double fx = s.f_x - tilt * x, fy = s.f_y - tilt * y, ft = f - tilt * t
+    cdef double gx = s.slope_x - tilt, gy = s.slope_y - tilt, gt = slope - tilt
     cdef double longest = s.high if t > x else s.low
-    cdef bint higher = f > s.f_x
-    cdef bint turned = (slope < 0) != (s.slope_x < 0)
+    cdef bint higher = ft > fx
+    cdef bint turned = (gt < 0) != (gx < 0)
     if higher:                                  # case 1: a minimiser lies before t
-        cubic = cubic_minimiser(x, s.f_x, s.slope_x, t, f, slope, False)
-        other = x + 0.5 * s.slope_x / ((s.f_x - f) / (t - x) + s.slope_x) * (t - x)
+        cubic = cubic_minimiser(x, fx, gx, t, ft, gt, False)
+        other = x + 0.5 * gx / ((fx - ft) / (t - x) + gx) * (t - x)
         step = cubic if fabs(cubic - x) < fabs(other - x) else cubic + 0.5 * (other - cubic)
     elif turned:                                # case 2: lower, and the slope has changed sign
-        cubic = cubic_minimiser(t, f, slope, x, s.f_x, s.slope_x, False)
-        other = secant_minimiser(t, slope, x, s.slope_x)
+        cubic = cubic_minimiser(t, ft, gt, x, fx, gx, False)
+        other = secant_minimiser(t, gt, x, gx)
         step = cubic if fabs(cubic - t) > fabs(other - t) else other
-    elif fabs(slope) < fabs(s.slope_x):         # case 3: lower and flatter
-        cubic = cubic_minimiser(t, f, slope, x, s.f_x, s.slope_x, True)
+    elif fabs(gt) < fabs(gx):                   # case 3: lower and flatter
+        cubic = cubic_minimiser(t, ft, gt, x, fx, gx, True)
         if cubic == INFINITY:
             cubic = longest
-        other = secant_minimiser(t, slope, x, s.slope_x)
+        other = secant_minimiser(t, gt, x, gx)
         if s.bracketed:
             step = cubic if fabs(cubic - t) < fabs(other - t) else other
-            other = t + SHRINK * (s.alpha_y - t)
+            other = t + SHRINK * (y - t)
             step = min(step, other) if t > x else max(step, other)
         else:
             step = cubic if fabs(cubic - t) > fabs(other - t) else other
             step = max(s.low, min(step, s.high))
     elif s.bracketed:                           # case 4: lower and as steep
-        step = cubic_minimiser(t, f, slope, s.alpha_y, s.f_y, s.slope_y, False)
+        step = cubic_minimiser(t, ft, gt, y, fy, gy, False)
     else:
         step = longest
 

@@ -176,6 +176,20 @@ def test_the_result_is_measured_at_x_after_an_abnormal_end():
     assert same_bits(res.jac, -bowl_grad(res.x))
 
 
+@pytest.mark.filterwarnings("ignore::lbfgsb.GradientWarning")
+def test_the_result_is_measured_at_a_kink():
+    # Some of these searches end at the best trial, many of them after working on psi.
+    for seed in range(4500):
+        rng = np.random.default_rng(seed)
+        n = rng.integers(1, 4)
+        c, x0 = rng.standard_normal(n), 3 * rng.standard_normal(n)
+        res = solve(
+            x0=x0, fun=lambda x, c=c: abs(x - c).sum(), jac=lambda x, c=c: np.sign(x - c),
+            ftol=1e-16, gtol=0, maxiter=200,
+        )  # fmt: skip
+        assert res.fun == abs(res.x - c).sum(), seed
+
+
 @pytest.mark.parametrize("jac", [None, "2-point", "3-point", "cs"])
 def test_f_is_measured_at_x_under_numerical_gradients(jac):
     for maxfun in 1, 2, 6, 9, 14, 200:
