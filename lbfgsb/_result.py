@@ -21,6 +21,11 @@ Vector = NDArray[np.float64]
 
 _FLOAT64 = np.dtype(np.float64)
 
+_NO_DIRECTION = (
+    "rounding leaves no direction along which f goes down; the projected gradient is too small "
+    "next to x, or the gradient so large or small that its square is not a number"
+)
+
 # The core's reasons (src/solver.pxd), in its order: status, success, message.
 RUNNING = 0
 ENDS: tuple[tuple[int, bool, str], ...] = (
@@ -33,6 +38,7 @@ ENDS: tuple[tuple[int, bool, str], ...] = (
     (2, False, "ABNORMAL_TERMINATION_IN_LNSRCH"),
     (2, False, "ABNORMAL: NOT FINITE AT X0"),
     (3, True, "STOP: USER CALLBACK"),
+    (2, False, f"ABNORMAL_TERMINATION_IN_LNSRCH: {_NO_DIRECTION}"),
 )
 NO_STEP = 6
 NOT_FINITE = 7

@@ -135,6 +135,10 @@ class Solver(BaseSolver):
     -----
     It pickles at any moment, also between `ask` and `tell`, and goes on to the same bits.
 
+    One thread at a time: a change that another thread makes meanwhile, or the objective of a
+    `run` under way, is a RuntimeError. Looking at it (`x`, `result()`, a pickle) is allowed from
+    any thread while the objective or a callback is at work.
+
     Examples
     --------
     >>> import numpy as np
@@ -147,7 +151,6 @@ class Solver(BaseSolver):
     array([1., 0.])
     """
 
-    _asked: bool
     _options: dict[str, Any]
 
     def __new__(
@@ -184,12 +187,11 @@ class Solver(BaseSolver):
         Raises
         ------
         RuntimeError
-            If the run is over.
+            If the run is over, the solver is in use, or another thread has asked and not told yet.
         """
         if self.done:
             raise RuntimeError(f"nothing to ask: the run is over ({self.message})")
-        self._asked = True
-        return self._point()
+        return self._ask()
 
     def tell(self, f: Any, g: Any) -> bool:
         """Take f and g at the point that `ask` returned.
@@ -208,7 +210,7 @@ class Solver(BaseSolver):
         Raises
         ------
         RuntimeError
-            If no point was asked for.
+            If no point was asked for, or the solver is in use.
         TypeError, ValueError
             If f or g is not what it should be; the solver is as before.
         """
@@ -216,11 +218,7 @@ class Solver(BaseSolver):
             raise RuntimeError(f"nothing to tell: the run is over ({self.message})")
         if not self._asked:
             raise RuntimeError("tell needs a point from ask")
-        value, gradient = convert_value(f), convert_gradient(g, self.n)
-        self._asked = False
-        new_iterate = self._tell(value, gradient)
-        self._advance()
-        return new_iterate
+        return self._answer(convert_value(f), convert_gradient(g, self.n))
 
     def run(self, fun: Any, jac: Any = True, *, iterations: int | None = None) -> bool:
         """Let `fun` answer: ask and tell until the run is over, or for some iterations.
@@ -247,6 +245,8 @@ class Solver(BaseSolver):
         TypeError, ValueError
             If an argument is not what it should be. An exception in `fun` comes out as it is, and
             the same point is asked for again.
+        RuntimeError
+            If the solver is in use: by another thread, or by the run whose objective calls this.
 
         Examples
         --------
@@ -280,7 +280,11 @@ class Solver(BaseSolver):
 
     def result(self) -> OptimizeResult:
         """Return the result, as `minimize_lbfgsb` does; of a run under way, as it stands."""
-        result = make_result(self, Memory(snapshot=self._snapshot()))
+        counted = self._begin_read()
+        try:
+            result = make_result(self, Memory(snapshot=self._snapshot()))
+        finally:
+            self._end_read(counted)
         if self.done:
             warn_of_mismatch(self, result.status, stacklevel=2)
         return result

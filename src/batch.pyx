@@ -17,9 +17,9 @@ from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from lbfgsb._core.driver cimport LOOK, Evaluator, drive, next_point, seconds
+from lbfgsb._core.driver cimport LOOK, Evaluator, drive, is_time_to_look, look_later, next_point
 from lbfgsb._core.kernels cimport Room, allowed_threads
-from lbfgsb._core.objective cimport (CompiledObjective, is_ours_alone, new_matrix, vector_data)
+from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_matrix, vector_data)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, START, Options, SolverState,
                                   default_options, failure_of, mismatch_of, solver_begin,
                                   solver_create, solver_destroy, solver_place, solver_size,
@@ -49,9 +49,6 @@ cdef extern from *:
 # Fewer problems than this are not worth a thread of their own.
 cdef enum:
     WORTH_A_THREAD = 512
-
-# How often a run without the GIL lets Python look for signals, in seconds.
-cdef double LOOK_EVERY = 0.05
 
 
 cdef void set_options(Options *o, dict options):
@@ -241,8 +238,7 @@ cdef class Lockstep:
         cdef Py_ssize_t part
         cdef int threads = self.threads()
         points, self.points = self.points, None    # one reference is left if nobody holds it
-        if (points is None or not is_ours_alone(points)
-                or points.shape != (self.running, self.n)):
+        if points is None or not is_fresh_matrix(points, self.running, self.n):
             points = new_matrix(self.running, self.n)
         to = vector_data(points)
         with nogil:
@@ -381,7 +377,8 @@ cdef class Batch:
         LBFGSB_ADD(&self.working, -1)
         while looks and LBFGSB_READ(&self.working) > 0 and not LBFGSB_READ(&self.stop):
             usleep(100)
-            self.look(worker, looks)
+            if is_time_to_look(&worker.e):
+                self.look(worker, looks)
 
     cdef void solve(self, Worker *worker, Py_ssize_t problem, bint looks) noexcept nogil:
         """Run one problem to its end, or until a signal has come."""
@@ -396,7 +393,8 @@ cdef class Batch:
         begin(s, &self.problems, problem)
         while drive(s, &worker.e) == LOOK and not LBFGSB_READ(&self.stop):
             self.look(worker, looks)
-        self.look(worker, looks)    # there is no pause in a run that the objective ends at once
+        if is_time_to_look(&worker.e):    # a run that the objective ends at once has no pause
+            self.look(worker, looks)
         write_result(s, problem, &self.results)
         if s.reason == ABNORMAL_LINE_SEARCH:
             self.note_failure(s, problem)
@@ -405,11 +403,10 @@ cdef class Batch:
         self.failures[problem] = failure_of(s)
 
     cdef void look(self, Worker *worker, bint looks) noexcept nogil:
-        """Look for signals if it is time."""
-        if seconds() >= worker.e.look_at:
-            if looks:
-                self.handle_signals()
-            worker.e.look_at = seconds() + LOOK_EVERY
+        """Look for signals, if this is the thread that does."""
+        if looks:
+            self.handle_signals()
+        look_later(&worker.e)
 
     cdef void handle_signals(self) noexcept with gil:
         try:
@@ -484,5 +481,5 @@ cdef int hire(Worker *worker, CompiledObjective objective, Py_ssize_t n, dict op
         raise MemoryError(f"no memory for n = {n}, maxcor = {options['maxcor']}")
     worker.e.fun, worker.e.data = objective.fun, objective.data
     worker.e.x, worker.e.g = buffers, buffers + n
-    worker.e.look_at = seconds() + LOOK_EVERY
+    look_later(&worker.e)
     return 0

@@ -12,9 +12,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from lbfgsb._core.driver cimport ITERATED, Evaluator, drive, next_point
-from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, ABNORMAL_START, CONVERGED_FTOL,
-                                  CONVERGED_GTOL, CONVERGED_TARGET, DONE, LIMIT_EVALUATIONS,
-                                  LIMIT_ITERATIONS, START, STOPPED_BY_USER, Options, SolverState,
+from lbfgsb._core.solver cimport (ABNORMAL_DIRECTION, ABNORMAL_LINE_SEARCH, ABNORMAL_START,
+                                  CONVERGED_FTOL, CONVERGED_GTOL, CONVERGED_TARGET, DONE,
+                                  LIMIT_EVALUATIONS, LIMIT_ITERATIONS, START, STOPPED_BY_USER,
+                                  Options, SolverState,
                                   default_options, solver_begin, solver_create, solver_destroy,
                                   solver_stop, solver_tell, solver_test)
 
@@ -203,7 +204,7 @@ cdef int status_of(const SolverState *s) noexcept nogil:
         return LBFGSB_CONVERGED
     if s.reason in (LIMIT_ITERATIONS, LIMIT_EVALUATIONS):
         return LBFGSB_LIMIT
-    if s.reason in (ABNORMAL_LINE_SEARCH, ABNORMAL_START):
+    if s.reason in (ABNORMAL_LINE_SEARCH, ABNORMAL_START, ABNORMAL_DIRECTION):
         return LBFGSB_ABNORMAL
     return LBFGSB_STOPPED if s.reason == STOPPED_BY_USER else LBFGSB_RUNNING
 

@@ -18,9 +18,11 @@ ctypedef struct Evaluator:
     double *g                # (n,) where it writes the gradient
     bint pauses_at_start
     bint pauses_at_iterates
-    double look_at           # when to pause next, in seconds of `seconds`; inf: never
+    double look_at           # when to have paused next, in seconds; inf: never
+    double last              # when it was last compared with the clock
 
 
-cdef double seconds() noexcept nogil
+cdef bint is_time_to_look(Evaluator *e) noexcept nogil
+cdef void look_later(Evaluator *e) noexcept nogil
 cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil
 cdef void next_point(SolverState *s, double *x) noexcept nogil

@@ -15,7 +15,8 @@ holds for the gradient it returns, which is read before the next call.
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, NAN, isfinite
 
-from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_ours_alone,
+from lbfgsb._core.guard cimport guard_enter, guard_leave, guard_rest, guard_resume
+from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_fresh_vector,
                                      new_vector, vector_data)
 from lbfgsb._core.recorder cimport Recorder
 from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, RUNNING, START, BaseSolver,
@@ -45,7 +46,8 @@ cdef extern from *:
 cdef enum:
     WORTH_RELEASING = 1024
 
-# How often a run without the GIL lets Python look for signals, in seconds.
+# A run without the GIL lets Python look for signals this often at least, in seconds, unless a single
+# evaluation takes longer.
 cdef double LOOK_EVERY = 0.05
 
 
@@ -64,11 +66,17 @@ def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=N
         ``on_iterate() -> bool`` after each accepted iterate; true ends the run.
     recorders : tuple of Recorder
         Each is given every accepted iterate, before `on_iterate`.
+
+    Raises
+    ------
+    RuntimeError
+        If the solver is in use: by another thread, or by the run that calls.
     """
-    if isinstance(objective, CompiledObjective):
-        run_compiled(solver, objective, on_start, redefine, on_iterate, recorders)
-    else:
-        run_python(solver, objective, on_start, redefine, on_iterate, recorders)
+    hold(solver)
+    try:
+        run_held(solver, objective, on_start, redefine, on_iterate, recorders)
+    finally:
+        guard_leave(&solver.guard, False)
 
 
 def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
@@ -77,17 +85,45 @@ def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
     A limit is a pause: this is a run with a lower `maxiter`, and its end is undone.
     """
     cdef SolverState *s = &solver.s
-    cdef Py_ssize_t maxiter = s.options.maxiter
+    cdef Py_ssize_t maxiter
+    hold(solver)
+    maxiter = s.options.maxiter
     s.options.maxiter = min(maxiter, s.nit + iterations)
     try:
-        run(solver, objective)
+        run_held(solver, objective, None, None, None, ())
     finally:
         s.options.maxiter = maxiter
         if s.phase == DONE and s.reason == LIMIT_ITERATIONS:
             s.phase, s.reason = s.phase_at_end, RUNNING
             solver_test(s)
-        if s.phase == ITERATE:
-            solver._advance()
+        try:
+            solver.advance()
+        finally:
+            guard_leave(&solver.guard, False)
+
+
+cdef int hold(BaseSolver solver) except -1:
+    """Enter for a whole run; only one at a time."""
+    if guard_enter(&solver.guard):
+        guard_leave(&solver.guard, True)
+        raise RuntimeError('the solver is in use: its callback must not run it')
+    return 0
+
+
+cdef int run_held(BaseSolver solver, objective, on_start, redefine, on_iterate,
+                  tuple recorders) except -1:
+    if isinstance(objective, CompiledObjective):
+        return run_compiled(solver, objective, on_start, redefine, on_iterate, recorders)
+    return run_python(solver, objective, on_start, redefine, on_iterate, recorders)
+
+
+cdef object call_back(BaseSolver solver, callback):
+    """Give the word to a callback, which may change the solver."""
+    guard_rest(&solver.guard, True)
+    try:
+        return callback()
+    finally:
+        guard_resume(&solver.guard)
 
 
 # --- compiled objectives ------------------------------------------------------------------
@@ -107,7 +143,7 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
     e.pauses_at_start = on_start is not None or redefine is not None
     e.pauses_at_iterates = (on_iterate is not None or redefine is not None
                             or len(recorders) > 0)
-    e.look_at = seconds() + LOOK_EVERY
+    look_later(&e)
     with nogil:
         for i in range(solver.n):
             e.g[i] = NAN    # a component that is never set shows at x0
@@ -119,17 +155,17 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
         PyErr_CheckSignals()
         if pause == STARTED or pause == ITERATED:
             if pause == STARTED and on_start is not None:
-                on_start()
+                call_back(solver, on_start)
             if redefine is not None:
-                redefine()
+                call_back(solver, redefine)
             solver_test(s)
             if pause == ITERATED:
                 for recorder in recorders:
                     recorder.record(solver)
-                if on_iterate is not None and on_iterate():
+                if on_iterate is not None and call_back(solver, on_iterate):
                     solver_stop(s)
         elif s.options.check or in_main_thread():
-            e.look_at = seconds() + LOOK_EVERY
+            look_later(&e)
         else:
             e.look_at = INFINITY    # signals are for the main thread
         with nogil:
@@ -165,7 +201,7 @@ cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
             return ITERATED
         if new or at_start:
             solver_test(s)
-        if e.look_at < INFINITY and (s.options.check or seconds() >= e.look_at):
+        if e.look_at < INFINITY and (s.options.check or is_time_to_look(e)):
             return LOOK
     return OVER
 
@@ -178,9 +214,17 @@ cdef void next_point(SolverState *s, double *x) noexcept nogil:
         solver_point(s, x)
 
 
-cdef double seconds() noexcept nogil:
-    """The time of a clock that never goes back."""
-    return lbfgsb_seconds()
+cdef bint is_time_to_look(Evaluator *e) noexcept nogil:
+    """Would it be too late after one more evaluation that takes as long as the last one?"""
+    cdef double now = lbfgsb_seconds()
+    cdef bint due = now + (now - e.last) >= e.look_at
+    e.last = now
+    return due
+
+
+cdef void look_later(Evaluator *e) noexcept nogil:
+    e.last = lbfgsb_seconds()
+    e.look_at = e.last + LOOK_EVERY
 
 
 cdef bint in_main_thread() except -1:
@@ -217,7 +261,7 @@ cdef class Objective:
         self.calls_of_fun = self.calls_of_jac = 0
         if self.together:
             self.calls_of_fun = self.calls_of_jac = 1
-            pair = self.fun(x)
+            pair = self.ask(solver, self.fun, x)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError('with jac=True, fun must return the pair (f, g); '
                                 f'got {type(pair).__name__}')
@@ -228,7 +272,7 @@ cdef class Objective:
             solver.s.nfev -= 1
         else:
             self.calls_of_fun = 1
-            value = self.fun(x)
+            value = self.ask(solver, self.fun, x)
         f[0] = as_value(value)
         if solver.s.phase == START:
             solver_tell_value(&solver.s, f[0])
@@ -241,15 +285,26 @@ cdef class Objective:
         solver_point(&solver.s, vector_data(x))
         self.calls_of_jac = 1
         if not self.numerical:
-            return as_gradient(self.jac(x), solver.n)
+            return as_gradient(self.ask(solver, self.jac, x), solver.n)
         before = self.jac.nfev
+        guard_rest(&solver.guard, False)
         try:
             g, calls = self.jac(x, value)
         except BaseException:
             solver.s.nfev += self.jac.nfev - before
             raise
+        finally:
+            guard_resume(&solver.guard)
         solver.s.nfev += calls
         return g
+
+    cdef object ask(self, BaseSolver solver, function, x):
+        """function(x); meanwhile other threads may look at the solver."""
+        guard_rest(&solver.guard, False)
+        try:
+            return function(x)
+        finally:
+            guard_resume(&solver.guard)
 
 
 cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, on_iterate,
@@ -270,13 +325,13 @@ cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, 
         if s.phase == DONE:
             return 0
         if on_start is not None:
-            on_start()
+            call_back(solver, on_start)
         if redefine is not None:
-            redefine()
+            call_back(solver, redefine)
         solver_test(s)
     x = g = None
     while s.phase != DONE:
-        if x is None or not is_ours_alone(x):
+        if x is None or not is_fresh_vector(x, solver.n):
             x = new_vector(solver.n)
         to_trial(solver, vector_data(x))
         if s.phase == DONE:
@@ -293,11 +348,11 @@ cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, 
         if not new:
             continue
         if redefine is not None:
-            redefine()
+            call_back(solver, redefine)
         solver_test(s)
         for recorder in recorders:
             recorder.record(solver)
-        if on_iterate is not None and on_iterate():
+        if on_iterate is not None and call_back(solver, on_iterate):
             solver_stop(s)
     return 0
 

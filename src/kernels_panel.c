@@ -196,7 +196,7 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
         B[i * stride + i] = theta;
     for (ptrdiff_t p = 0; p < pairs; p++) {
         const double *s = W + cols[2 * p], *y = W + cols[2 * p + 1];
-        _Alignas(64) double entries[FEW];
+        _Alignas(64) double entries[FEW] = {0};
         vec Bs[REGISTERS], yv[REGISTERS];
         for (int r = 0; r < count; r++) {
             Bs[r] = (vec){0};

@@ -7,7 +7,8 @@ ctypedef int (*CompiledFunction)(Py_ssize_t n, const double *x, double *f, doubl
 cdef object new_vector(Py_ssize_t n)
 cdef object new_matrix(Py_ssize_t rows, Py_ssize_t columns)
 cdef double *vector_data(object array) noexcept
-cdef bint is_ours_alone(object array) noexcept
+cdef bint is_fresh_vector(object array, Py_ssize_t n) noexcept
+cdef bint is_fresh_matrix(object array, Py_ssize_t rows, Py_ssize_t columns) noexcept
 cdef double as_value(object value) except? -1.0
 cdef object as_gradient(object g, Py_ssize_t n)
 

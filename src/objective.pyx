@@ -45,9 +45,32 @@ cdef double *vector_data(object array) noexcept:
     return <double *>cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
-cdef bint is_ours_alone(object array) noexcept:
-    """Is the caller's the only reference to `array`?"""
-    return LBFGSB_ALONE(<PyObject *>array)
+cdef inline bint is_plain(object array, int ndim) noexcept:
+    """Is it a contiguous array of float64, of no subclass?"""
+    return (cnp.PyArray_CheckExact(array)
+            and cnp.PyArray_TYPE(<cnp.ndarray>array) == cnp.NPY_FLOAT64
+            and cnp.PyArray_NDIM(<cnp.ndarray>array) == ndim
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array))
+
+
+cdef inline bint is_ours_alone(object array) noexcept:
+    """May its memory be written: has nobody else a reference to `array`, or locked it?"""
+    return LBFGSB_ALONE(<PyObject *>array) and cnp.PyArray_ISCARRAY(<cnp.ndarray>array)
+
+
+# An objective can give its x another shape, type or size, or make it read-only. What is used again
+# is as it was made.
+
+cdef bint is_fresh_vector(object array, Py_ssize_t n) noexcept:
+    """Is `array` as new_vector(n) made it, and the caller's alone?"""
+    return (is_plain(array, 1) and cnp.PyArray_DIM(<cnp.ndarray>array, 0) == n
+            and is_ours_alone(array))
+
+
+cdef bint is_fresh_matrix(object array, Py_ssize_t rows, Py_ssize_t columns) noexcept:
+    """Is `array` as new_matrix(rows, columns) made it, and the caller's alone?"""
+    return (is_plain(array, 2) and cnp.PyArray_DIM(<cnp.ndarray>array, 0) == rows
+            and cnp.PyArray_DIM(<cnp.ndarray>array, 1) == columns and is_ours_alone(array))
 
 
 cdef double as_value(object value) except? -1.0:
@@ -84,11 +107,7 @@ def convert_value(value):
 
 cdef object as_gradient(object g, Py_ssize_t n):
     """g as a contiguous array of float64 with n elements: itself if it is one already."""
-    if (cnp.PyArray_CheckExact(g)
-            and cnp.PyArray_TYPE(<cnp.ndarray>g) == cnp.NPY_FLOAT64
-            and cnp.PyArray_NDIM(<cnp.ndarray>g) == 1
-            and cnp.PyArray_DIM(<cnp.ndarray>g, 0) == n
-            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>g)):
+    if is_plain(g, 1) and cnp.PyArray_DIM(<cnp.ndarray>g, 0) == n:
         return g
     return convert_gradient(g, n)
 

@@ -4,6 +4,7 @@ from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
 from lbfgsb._core.few_variables cimport FewVariables
+from lbfgsb._core.guard cimport Guard
 from lbfgsb._core.kernels cimport Room, Team
 from lbfgsb._core.line_search cimport LineSearch
 from lbfgsb._core.slope_monitor cimport SlopeMonitor
@@ -27,6 +28,7 @@ cdef enum Reason:
     ABNORMAL_LINE_SEARCH
     ABNORMAL_START           # f or g not finite at x0
     STOPPED_BY_USER
+    ABNORMAL_DIRECTION       # no direction goes down, not even -g
 
 
 ctypedef struct Options:
@@ -97,11 +99,17 @@ cdef object failure_of(const SolverState *s)
 
 cdef class BaseSolver:
     cdef SolverState s
+    cdef Guard guard
+    cdef unsigned long asker           # the thread that waits for f and g; 0: none
     cdef readonly Py_ssize_t n
     cdef public object _stop_reason    # a str: why the user stopped it, if he said so
     cdef object __weakref__
 
-    cdef object vector(self, const double *v)
+    cdef object vector(self, double **v)
+    cdef bint tell(self, double f, const double[::1] g) except -1
+    cdef int advance(self) except -1
+    cdef int set_maxcor(self, Py_ssize_t maxcor) except -1
+    cdef dict snapshot(self)
     cdef object _square(self, const double *gram)
     cdef int _set_square(self, double *gram, values) except -1
     cdef int _set_vector(self, double *v, values) except -1

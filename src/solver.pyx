@@ -17,6 +17,7 @@ again with s and y over the free variables; the other pass is the step (see subs
 A limit is a pause: the state stays as it is, even in the middle of a line search, and a run
 that goes on from there computes what it would have computed without the stop.
 """
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -31,6 +32,7 @@ from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact
                                    compact_take_candidate_alone)
 from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
                                          few_take_all_pairs, few_take_pair)
+from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
 from lbfgsb._core.kernels cimport (BLOCK, FEW, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, Room, carve,
                                    chunk_count, dot,
                                    kernels_in_use, padded, prefetch, run_chunks, team_place)
@@ -44,6 +46,8 @@ from lbfgsb._core.slope_monitor cimport (WINDOW, Check, slope_monitor_alarms,
                                          slope_monitor_window)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
+
+import threading
 
 import numpy as np
 
@@ -519,7 +523,7 @@ cdef bint solver_advance(SolverState *s, double *out) noexcept nogil:
     while not set_direction(s, out if s.options.max_steplength >= 1 else NULL):
         if s.B.k == 0:
             s.phase = ITERATE
-            solver_finish(s, ABNORMAL_LINE_SEARCH)
+            solver_finish(s, ABNORMAL_DIRECTION)
             return False
         forget(s)
     begin_search(s)
@@ -650,6 +654,15 @@ def unscaled_pairs(S, Y, scale):
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
 
 
+# Who has asked for a point, where that is not one thread.
+cdef unsigned long NOBODY = 0
+cdef unsigned long ANYBODY = <unsigned long>-1
+
+
+cdef bint is_alive(unsigned long thread):
+    return thread in [each.ident for each in threading.enumerate()]
+
+
 cdef class BaseSolver:
     """The state machine for Python: one evaluation at a time, and snapshots of everything.
 
@@ -694,27 +707,52 @@ cdef class BaseSolver:
     def __dealloc__(self):
         solver_destroy(&self.s)
 
-    cdef object vector(self, const double *v):
+    cdef object vector(self, double **v):
+        """A copy of the vector (n,) at v[0]; None if there is none."""
         cdef double[::1] out
-        if v == NULL:
-            return None
         array = np.empty(self.n)
         out = array
-        with nogil:
-            memcpy(&out[0], v, self.n * sizeof(double))
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            if v[0] == NULL:
+                return None
+            with nogil:
+                memcpy(&out[0], v[0], self.n * sizeof(double))
+        finally:
+            guard_end_read(&self.guard, counted)
         return array
+
+    def _begin_read(self):
+        """Keep the state as it is, until _end_read is given what this returns."""
+        return guard_read(&self.guard)
+
+    def _end_read(self, bint counted):
+        guard_end_read(&self.guard, counted)
 
     def _point(self):
         """Return where f and g are wanted, a fresh array."""
         cdef double[::1] out
         array = np.empty(self.n)
         out = array
-        with nogil:
-            solver_point(&self.s, &out[0])
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            with nogil:
+                solver_point(&self.s, &out[0])
+        finally:
+            guard_end_read(&self.guard, counted)
         return array
 
     def _tell(self, double f, const double[::1] g):
         """Take f and g there; True if that makes a new iterate, already tested."""
+        cdef bint new
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            new = self.tell(f, g)
+        finally:
+            guard_leave(&self.guard, nested)
+        return new
+
+    cdef bint tell(self, double f, const double[::1] g) except -1:
         cdef bint new
         cdef const double *data = NULL
         if g is not None:
@@ -728,10 +766,58 @@ cdef class BaseSolver:
 
     def _advance(self):
         """From an iterate to the first trial point after it."""
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            self.advance()
+        finally:
+            guard_leave(&self.guard, nested)
+
+    cdef int advance(self) except -1:
         with nogil:
             if self.s.phase == ITERATE:
                 solver_advance(&self.s, NULL)
         self._check()
+        return 0
+
+    def _ask(self):
+        """Return where f and g are wanted, for this thread to evaluate.
+
+        Two threads that evaluated the same point would both tell, the second one at a point that
+        is not its own.
+        """
+        cdef unsigned long me = PyThread_get_thread_ident()
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            if self.asker not in (NOBODY, ANYBODY, me) and is_alive(self.asker):
+                raise RuntimeError('another thread has asked and not told yet; a solver that '
+                                   'threads share needs a lock from ask to tell')
+            self.asker = me
+        finally:
+            guard_leave(&self.guard, nested)
+        return self._point()
+
+    def _answer(self, double f, const double[::1] g):
+        """Take f and g at the point that was asked for, and go on to the next; as _tell."""
+        cdef bint new
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            if self.asker == NOBODY:
+                raise RuntimeError('tell needs a point from ask')
+            self.asker = NOBODY
+            new = self.tell(f, g)
+            self.advance()
+        finally:
+            guard_leave(&self.guard, nested)
+        return new
+
+    @property
+    def _asked(self):
+        """Whether a point has been asked for and not been told about."""
+        return self.asker != NOBODY
+
+    @_asked.setter
+    def _asked(self, bint asked):
+        self.asker = ANYBODY if asked else NOBODY
 
     def _check(self):
         """Raise FactorizationError if a factorisation has been found wrong."""
@@ -765,6 +851,7 @@ cdef class BaseSolver:
         say whether there is a next iteration; the tolerances are for the iterates to come.
         """
         cdef SolverState *s = &self.s
+        cdef bint nested = guard_enter(&self.guard)
         s.options.ftol, s.options.gtol = ftol, gtol
         s.options.maxiter, s.options.maxfun = maxiter, maxfun
         if s.phase == ITERATE:
@@ -772,6 +859,7 @@ cdef class BaseSolver:
         elif s.phase == DONE and s.phase_at_end == ITERATE:
             self._reopen()
             solver_test(s)
+        guard_leave(&self.guard, nested)
 
     def _set_maxcor(self, Py_ssize_t maxcor):
         """Keep up to `maxcor` pairs from now on; of those held, the newest.
@@ -779,12 +867,19 @@ cdef class BaseSolver:
         The state is restored in memory of the new size, which then takes the place of the old;
         if there is no such memory, everything stays as it is.
         """
+        cdef bint nested
+        if maxcor != self.s.options.maxcor:
+            nested = guard_enter(&self.guard)
+            try:
+                self.set_maxcor(maxcor)
+            finally:
+                guard_leave(&self.guard, nested)
+
+    cdef int set_maxcor(self, Py_ssize_t maxcor) except -1:
         cdef Options *o = &self.s.options
         cdef BaseSolver other
         cdef SolverState old
-        if maxcor == o.maxcor:
-            return
-        snapshot = self._snapshot()
+        snapshot = self.snapshot()
         other = BaseSolver(
             snapshot['x'], snapshot['lower'], snapshot['upper'], maxcor=maxcor, ftol=o.ftol,
             gtol=o.gtol, ftarget=o.ftarget, maxiter=o.maxiter, maxfun=o.maxfun, maxls=o.maxls,
@@ -798,28 +893,33 @@ cdef class BaseSolver:
         self.s, other.s = other.s, old
         point_at_team(&self.s)
         point_at_team(&other.s)
+        return 0
 
     def _redefine(self, double f, double f_old, const double[::1] g, S, Y):
         """Replace f, g and the pairs (k, n) at the iterate: the objective has changed."""
-        self.s.f, self.s.f_old = f, f_old
-        memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
-        self._give_pairs(S, Y)
-        with nogil:
-            box_free_all(&self.s.box)
-            measure(&self.s)
-        slope_monitor_begin(&self.s.monitor)    # what is known of the old f says nothing of it
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            self.s.f, self.s.f_old = f, f_old
+            memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
+            self._give_pairs(S, Y)
+            with nogil:
+                box_free_all(&self.s.box)
+                measure(&self.s)
+            slope_monitor_begin(&self.s.monitor)    # the old f says nothing of the new one
+        finally:
+            guard_leave(&self.guard, nested)
 
     # --- what is known now ----------------------------------------------------------------
 
     @property
     def x(self):
         """The last accepted iterate, (n,); before the first evaluation, x0."""
-        return self.vector(self.s.box.x)
+        return self.vector(&self.s.box.x)
 
     @property
     def jac(self):
         """The gradient at `x`, (n,)."""
-        return self.vector(self.s.box.g)
+        return self.vector(&self.s.box.g)
 
     @property
     def fun(self):
@@ -864,7 +964,11 @@ cdef class BaseSolver:
     @property
     def gradient_mismatch(self):
         """How far f and its slopes along the last steps disagree: 0 fine, 1 hopeless."""
-        return mismatch_of(&self.s)
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            return mismatch_of(&self.s)
+        finally:
+            guard_end_read(&self.guard, counted)
 
     @property
     def _slope_checks(self):
@@ -881,7 +985,11 @@ cdef class BaseSolver:
     @property
     def _failure(self):
         """What is known of a search that found no step; see failure_of."""
-        return failure_of(&self.s)
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            return failure_of(&self.s)
+        finally:
+            guard_end_read(&self.guard, counted)
 
     @property
     def _phase(self):
@@ -903,12 +1011,12 @@ cdef class BaseSolver:
         """The lower and upper bounds, or None and None."""
         if not self.s.box.bounded:
             return None, None
-        return self.vector(self.s.box.lower), self.vector(self.s.box.upper)
+        return self.vector(&self.s.box.lower), self.vector(&self.s.box.upper)
 
     @property
     def _scale(self):
         """The x_scale, or None."""
-        return self.vector(self.s.box.scale)
+        return self.vector(&self.s.box.scale)
 
     @property
     def _f_old(self):
@@ -933,14 +1041,19 @@ cdef class BaseSolver:
 
     def _scaled_pairs(self):
         """Return the pairs as they are kept: changes of x / x_scale, and of the gradient there."""
-        cdef Py_ssize_t i, k = self.s.B.k
+        cdef Py_ssize_t i, k
         cdef double[:, ::1] S, Y
-        s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
-        S, Y = s_array, y_array
-        with nogil:
-            for i in range(k):
-                compact_get_column(&self.s.B, 2 * i, &S[i, 0])
-                compact_get_column(&self.s.B, 2 * i + 1, &Y[i, 0])
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            k = self.s.B.k
+            s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
+            S, Y = s_array, y_array
+            with nogil:
+                for i in range(k):
+                    compact_get_column(&self.s.B, 2 * i, &S[i, 0])
+                    compact_get_column(&self.s.B, 2 * i + 1, &Y[i, 0])
+        finally:
+            guard_end_read(&self.guard, counted)
         return s_array, y_array
 
     # --- snapshots ------------------------------------------------------------------------
@@ -948,13 +1061,21 @@ cdef class BaseSolver:
     def _snapshot(self):
         """Return everything that a run needs to go on to the same bits: a dict of arrays
         and numbers, with no reference to this solver."""
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            return self.snapshot()
+        finally:
+            guard_end_read(&self.guard, counted)
+
+    cdef dict snapshot(self):
         cdef SolverState *s = &self.s
-        cdef bint searching = s.phase == TRIAL or (s.phase == DONE and s.phase_at_end == TRIAL)
+        cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
+            s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
         S, Y = self._scaled_pairs()
         snapshot = {
             'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
-            'lower': self.vector(s.box.lower) if s.box.bounded else None,
-            'upper': self.vector(s.box.upper) if s.box.bounded else None,
+            'lower': self.vector(&s.box.lower) if s.box.bounded else None,
+            'upper': self.vector(&s.box.upper) if s.box.bounded else None,
             'scale': self._scale, 'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
                         s.box.g_free_squared, s.box.t_min),
@@ -969,10 +1090,10 @@ cdef class BaseSolver:
             snapshot['gram_free'] = self._square(s.B.gram_free)
             snapshot['status'] = np.asarray(<signed char[:self.n]>s.box.status).copy()
         if searching:
-            snapshot['d'] = self.vector(s.box.d)
+            snapshot['d'] = self.vector(&s.box.d)
             snapshot['search'] = s.search
             if s.search.alpha_x != 0:
-                snapshot['g_best'] = self.vector(s.g_best)
+                snapshot['g_best'] = self.vector(&s.g_best)
         return snapshot
 
     def _restore(self, dict snapshot):
@@ -1073,13 +1194,13 @@ cdef class BaseSolver:
         if s.box.bounded and s.B.k > 0 and not s.cauchy.known:
             find_cauchy(s)
         return {
-            't': s.cauchy.t, 't_fixed': s.cauchy.t_fixed, 'd': self.vector(s.box.d),
+            't': s.cauchy.t, 't_fixed': s.cauchy.t_fixed, 'd': self.vector(&s.box.d),
             'c': np.array([s.cauchy.c[i] for i in range(size)]),
             'p': np.array([s.B.p[i] for i in range(size)]),
             'e': np.array([s.subspace.e[i] for i in range(size)]),
             'theta': s.B.theta, 'slope': s.subspace.slope, 'limit': s.subspace.limit,
             'gram': self._square(s.B.gram), 'gram_free': self._square(s.B.gram_free),
-            'whole': self.vector(s.few.step) if s.few.used else None,
+            'whole': self.vector(&s.few.step) if s.few.used else None,
             'fixed': s.box.fixed, 'passed': s.cauchy.passed,
             'status': (np.asarray(<signed char[:self.n]>s.box.status).copy()
                        if s.box.bounded else np.zeros(self.n, dtype=np.int8)),

@@ -33,6 +33,7 @@ from scipy.optimize import Bounds, LbfgsInvHessProduct, OptimizeResult, minimize
 
 from lbfgsb import (
     GradientWarning,
+    Solver,
     extract_hess_inv_diag,
     get_grad_projection_inf_norm,
     minimize_lbfgsb,
@@ -782,6 +783,28 @@ def test_a_failed_line_search_drops_the_memory_once_and_tries_again():
     assert res.message.startswith("ABNORMAL_TERMINATION_IN_LNSRCH: ")
     assert res.fun == rosen(res.x)
     assert res.nfev == record.nfun
+
+
+def test_a_step_refused_without_a_search_is_not_worded_from_the_search_before():
+    def jac(x):
+        return 2 * x * (1e200 if abs(x).max() < 2.5 else 1)
+
+    kwargs = {"x0": [3.0, 4.0], "fun": lambda x: x @ x, "jac": jac, "ftol": 0, "gtol": 0}
+    res = solve(**kwargs)
+    assert (res.status, res.success, res.nit) == (2, False, 2)
+    assert "rounding leaves no direction" in res.message
+    solver = Solver(kwargs["x0"], ftol=0, gtol=0)
+    solver.run(kwargs["fun"], jac)
+    assert pickle.loads(pickle.dumps(solver)).message == solver.message == res.message
+
+
+def test_what_is_said_of_a_failed_search_survives_a_pickle():
+    solver = Solver([8.0, 5.0])
+    solver.run(bowl, lambda x: -bowl_grad(x))
+    assert solver.status == 2
+    copy = pickle.loads(pickle.dumps(solver))
+    assert copy.message == solver.message
+    assert copy._failure == solver._failure
 
 
 # Callbacks -----------------------------------------------------------------------------------

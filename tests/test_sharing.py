@@ -1,0 +1,270 @@
+"""A solver in several hands: threads, an objective that turns on the solver it answers, callbacks
+that hand their state on, and objectives that change what they are given.
+
+Either an error says so, or everything is as if it had not happened; nothing is ever silently wrong.
+"""
+
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from problems import X0, assert_same_run, rosen, rosen_fg, rosen_grad
+
+from lbfgsb import Solver, minimize_batch, minimize_lbfgsb
+
+LONG = {"ftol": 0.0, "gtol": 1e-8, "maxiter": 300}
+
+
+def in_thread(function, *args):
+    """Return what `function` returns in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
+
+
+def raised_in_thread(function, *args):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).exception()
+
+
+# Ask and tell -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [2, 4, 8])
+def test_threads_that_share_a_solver_never_mix_their_answers_up(threads):
+    solver = Solver(X0, **LONG)
+    refused = []
+    begin = threading.Barrier(threads)
+
+    def work():
+        begin.wait()
+        while not solver.done:
+            try:
+                x = solver.ask()
+                solver.tell(rosen(x), rosen_grad(x))
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    alone = minimize_lbfgsb(x0=X0, fun=rosen_fg, jac=True, **LONG)
+    assert_same_run(solver.result(), alone)
+    words = ("another thread", "nothing to", "tell needs a point")
+    assert all(any(word in message for word in words) for message in refused)
+
+
+def test_a_point_that_is_out_is_not_given_to_a_second_thread():
+    solver = Solver(X0)
+    solver.ask()
+    assert "another thread has asked" in str(raised_in_thread(solver.ask))
+    solver.ask()  # the same thread may ask again
+    solver.tell(*rosen_fg(X0))
+    assert raised_in_thread(solver.ask) is None
+
+
+def test_who_asks_and_who_tells_may_be_two_threads():
+    solver = Solver(X0, **LONG)
+    while not solver.done:
+        x = solver.ask()
+        assert raised_in_thread(solver.tell, rosen(x), rosen_grad(x)) is None
+    assert_same_run(solver.result(), minimize_lbfgsb(x0=X0, fun=rosen_fg, jac=True, **LONG))
+
+
+def test_a_thread_that_has_died_holds_no_point():
+    solver = Solver(X0)
+    thread = threading.Thread(target=solver.ask)
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(solver.ask(), X0)
+
+
+def test_a_pickled_solver_has_no_thread():
+    solver = Solver(X0)
+    solver.ask()
+    copy = pickle.loads(pickle.dumps(solver))
+    assert raised_in_thread(copy.ask) is None
+    assert raised_in_thread(solver.ask) is not None
+
+
+# Runs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 5000])
+@pytest.mark.parametrize("action", ["tell", "run", "ask"])
+def test_an_objective_can_not_change_the_solver_that_it_answers(action, n):
+    x0 = np.tile([-1.2, 1.0], n // 2)
+    solver = Solver(x0, **LONG)
+    errors = []
+
+    def fg(x):
+        if solver.nit == 3:
+            try:
+                {
+                    "tell": lambda: solver._answer(0.0, x),
+                    "run": lambda: solver.run(rosen_fg),
+                    "ask": solver.ask,
+                }[action]()
+            except RuntimeError as error:
+                errors.append(str(error))
+        return rosen_fg(x)
+
+    solver.run(fg)
+    assert errors
+    assert set(errors) == {"the solver is in use: its objective must not change it"}
+    assert_same_run(solver.result(), minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **LONG))
+
+
+@pytest.mark.parametrize("n", [2, 5000])
+def test_another_thread_can_look_at_a_run_while_the_objective_works(n):
+    x0 = np.tile([-1.2, 1.0], n // 2)
+    solver = Solver(x0, **LONG)
+    seen = []
+
+    def look():
+        res, copy = solver.result(), pickle.loads(pickle.dumps(solver))
+        return res.x, res.fun, copy
+
+    def fg(x):
+        if solver.nit in (2, 7):
+            seen.append(in_thread(look))
+        return rosen_fg(x)
+
+    solver.run(fg)
+    assert len(seen) >= 2
+    for x, f, copy in seen:
+        assert f == rosen(x)
+        copy.run(rosen_fg)
+        assert_same_run(copy.result(), solver.result())
+
+
+def test_another_thread_can_not_change_a_run():
+    errors = []
+
+    def callback(state):
+        errors.append(raised_in_thread(lambda: state.update(maxcor=3)))
+        return False
+
+    options = {"maxiter": 20, "ftol": 0.0, "gtol": 0.0}
+    res = minimize_lbfgsb(
+        x0=X0, fun=rosen_fg, jac=True, callback=lambda x, state: callback(state), **options
+    )
+    assert errors
+    assert all(isinstance(error, RuntimeError) for error in errors)
+    assert {str(error) for error in errors} == {"the solver is in use by another thread"}
+    assert_same_run(res, minimize_lbfgsb(x0=X0, fun=rosen_fg, jac=True, **options))
+
+
+def test_a_thread_that_changes_the_memory_while_another_works_gets_an_error():
+    n = 20_000
+    x0 = np.tile([-1.2, 1.0], n // 2)
+    states, errors, over = [], [], threading.Event()
+
+    def disturb():
+        while not over.is_set():
+            for maxcor in (3, 30):
+                try:
+                    states[-1].update(maxcor=maxcor)
+                except (RuntimeError, IndexError) as error:
+                    errors.append(error)
+
+    def callback(x, state):
+        states[:] = [state]
+        return False
+
+    options = {"maxiter": 60, "ftol": 0.0, "gtol": 0.0}
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        res = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, callback=callback, **options)
+    finally:
+        over.set()
+        other.join()
+    assert any(isinstance(error, RuntimeError) for error in errors)
+    assert res.fun == rosen(res.x)
+    assert_same_run(res, minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **options))
+
+
+def test_after_an_exception_in_the_objective_the_solver_is_free():
+    solver = Solver(X0, **LONG)
+
+    def fails(x):
+        if solver.nit == 2:
+            raise ZeroDivisionError
+        return rosen_fg(x)
+
+    with pytest.raises(ZeroDivisionError):
+        solver.run(fails)
+    assert raised_in_thread(solver.result) is None
+    solver.run(rosen_fg)
+    assert solver.success
+
+
+# What an objective does to its x ------------------------------------------------------------------
+
+
+def turn_to_column(x):
+    x.shape = (-1, 1)
+
+
+def turn_to_integers(x):
+    x.dtype = np.int64
+
+
+def turn_bytes(x):
+    x.dtype = x.dtype.newbyteorder()
+
+
+def lock(x):
+    x.setflags(write=False)
+
+
+def shrink(x):
+    x.resize(1, refcheck=False)
+
+
+def grow(x):
+    x.resize(3 * x.size, refcheck=False)
+
+
+CHANGES = [turn_to_column, turn_to_integers, turn_bytes, lock, shrink, grow]
+
+
+@pytest.mark.filterwarnings("ignore:Setting the (shape|dtype):DeprecationWarning")
+@pytest.mark.parametrize("n", [2, 2000])
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_x_that_was_changed_in_kind_is_not_used_again(change, n):
+    x0 = np.tile([-1.2, 1.0], n // 2)
+    kinds = set()
+
+    def fg(x):
+        kinds.add((x.shape, x.dtype, x.dtype.isnative, x.flags.writeable))
+        f, g = rosen_fg(x.copy())
+        change(x)
+        return f, g
+
+    res = minimize_lbfgsb(x0=x0, fun=fg, jac=True, **LONG)
+    assert kinds == {((n,), np.dtype(float), True, True)}
+    assert_same_run(res, minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **LONG))
+
+
+@pytest.mark.filterwarnings("ignore:Setting the (shape|dtype):DeprecationWarning")
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_points_of_a_batch_that_were_changed_in_kind_are_not_used_again(change):
+    x0 = X0 + np.linspace(0, 1, 5)[:, None]
+    shapes = []
+
+    def fun(X):
+        shapes.append((X.ndim, X.shape[-1], X.dtype, X.flags.writeable))
+        answers = [rosen_fg(x) for x in X.copy()]
+        change(X)
+        return [f for f, _ in answers], [g for _, g in answers]
+
+    res = minimize_batch(fun, x0, **LONG)
+    assert set(shapes) == {(2, X0.size, np.dtype(float), True)}
+    for i, start in enumerate(x0):
+        alone = minimize_lbfgsb(x0=start, fun=rosen_fg, jac=True, **LONG)
+        np.testing.assert_array_equal(res.x[i], alone.x)
