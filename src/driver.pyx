@@ -46,7 +46,7 @@ cdef extern from *:
 cdef enum:
     WORTH_RELEASING = 1024
 
-# A run without the GIL lets Python look for signals this often at least, in seconds, unless a single
+# How often a run without the GIL lets Python look for signals at least, in seconds, unless one
 # evaluation takes longer.
 cdef double LOOK_EVERY = 0.05
 
