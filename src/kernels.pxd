@@ -1,9 +1,9 @@
 """Vector kernels, chunks of rows, and the one allocation of a solver (floor 1).
 
-See kernels_simd.h for the layout of W and for what each kernel does.
+See kernels.h for the layout of W and for what each kernel does.
 """
 
-cdef extern from "kernels_simd.h" nogil:
+cdef extern from "kernels.h" nogil:
     const Py_ssize_t LANES, BLOCK, CHUNK, PACK, FEW, MAX_RHS
 
     ctypedef struct Kernels:

@@ -40,7 +40,7 @@ cdef extern from *:
     const char *LBFGSB_COMPILER
     int omp_get_num_procs() nogil
 
-cdef extern from "kernels_simd.h" nogil:
+cdef extern from "kernels.h" nogil:
     const Kernels *lbfgsb_kernels()
     const Kernels *const *lbfgsb_kernels_supported()
 

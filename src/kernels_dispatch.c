@@ -2,10 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels_simd.h"
+#include "kernels.h"
 
 #define DECLARE(level)                              \
     void lbfgsb_fill_panel_##level(Kernels *kernels); \
+    void lbfgsb_fill_few_##level(Kernels *kernels);   \
     void lbfgsb_fill_dense_##level(Kernels *kernels); \
     void lbfgsb_fill_rows_##level(Kernels *kernels);
 
@@ -21,6 +22,7 @@ static const Kernels *supported[4];
 #define FILL(level)                       \
     do {                                  \
         lbfgsb_fill_panel_##level(&level); \
+        lbfgsb_fill_few_##level(&level);   \
         lbfgsb_fill_dense_##level(&level); \
         lbfgsb_fill_rows_##level(&level);  \
         *next++ = &level;                 \

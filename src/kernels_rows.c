@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "kernels_simd.h"
+#include "kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define PASTE2(a, b) a##b

@@ -9,7 +9,7 @@
 #ifndef LBFGSB_KERNELS_VECTOR_H
 #define LBFGSB_KERNELS_VECTOR_H
 
-#include "kernels_simd.h"
+#include "kernels.h"
 
 #if VBYTES > 16
 #include <immintrin.h>
@@ -17,7 +17,7 @@
 
 typedef double vec __attribute__((vector_size(VBYTES)));
 
-enum { VLEN = VBYTES / 8 };
+enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };    /* registers of a tile's column */
 
 #define INLINE static inline __attribute__((always_inline))
 #define PASTE2(a, b) a##b
@@ -39,5 +39,14 @@ INLINE double mul_add_1(double a, double b, double c) { return __builtin_fma(a, 
 INLINE vec mul_add(vec a, vec b, vec c) { return a * b + c; }
 INLINE double mul_add_1(double a, double b, double c) { return a * b + c; }
 #endif
+
+typedef double pair __attribute__((vector_size(16)));
+
+/* The sums of the even and of the odd lanes: (a0 + a4) + (a2 + a6), (a1 + a5) + (a3 + a7). */
+INLINE pair quarter_sums(const double *a)
+{
+    const pair *p = (const pair *)a;
+    return (p[0] + p[2]) + (p[1] + p[3]);
+}
 
 #endif

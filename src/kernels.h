@@ -9,8 +9,8 @@
  * tile; `lane_sum` folds the LANES sums in a fixed order. The result therefore depends on the
  * rows alone, never on how many of them a call was given at once or on the register width.
  */
-#ifndef LBFGSB_KERNELS_SIMD_H
-#define LBFGSB_KERNELS_SIMD_H
+#ifndef LBFGSB_KERNELS_H
+#define LBFGSB_KERNELS_H
 
 #include <stddef.h>
 
@@ -35,15 +35,6 @@ typedef struct {
     /* out = sum over c of coef[c] * column c */
     void (*panel_combine)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out);
-    /* v = H v for the inverse BFGS matrix H of `pairs` pairs, columns s_0 y_0 s_1 y_1 ..., oldest
-       first, from gamma I on; rho[i] = 1 / s_i'y_i; v (tiles, LANES) ends in zeros, tiles <= FEW /
-       LANES; `alpha` (pairs,) is work */
-    void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                     ptrdiff_t tiles, const double *rho, double gamma, double *v, double *alpha);
-    /* B (n, tiles * LANES) = the matrix of these pairs, from theta I on; 0 if rounding has made it
-       indefinite */
-    int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, double theta, double *B);
     /* column `col` = v, and back */
     void (*panel_store)(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles,
                         const double *v);
@@ -57,6 +48,18 @@ typedef struct {
     void (*lane_sum)(const double *acc, ptrdiff_t count, double *out);
     /* acc += lanes of a times b; acc is one group of LANES sums */
     void (*dot)(ptrdiff_t n, const double *a, const double *b, double *acc);
+
+    /* --- few variables (kernels_few.c) --- */
+
+    /* v = H v for the inverse BFGS matrix H of `pairs` pairs, columns s_0 y_0 s_1 y_1 ..., oldest
+       first, from gamma I on; rho[i] = 1 / s_i'y_i; v (tiles, LANES) ends in zeros, tiles <= FEW /
+       LANES; `alpha` (pairs,) is work */
+    void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                     ptrdiff_t tiles, const double *rho, double gamma, double *v, double *alpha);
+    /* B (n, tiles * LANES) = the matrix of these pairs, from theta I on; 0 if rounding has made it
+       indefinite */
+    int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
+                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, double theta, double *B);
 
     /* --- small matrices (kernels_dense.c); rows start on 64 bytes, widths and ld are multiples of
        LANES --- */
