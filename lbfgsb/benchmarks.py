@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import LowLevelCallable
 
-import lbfgsb._core.rosenbrock as _compiled
+import lbfgsb._core.measure as _compiled
 
 __all__ = [
     "ackley",

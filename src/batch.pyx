@@ -18,19 +18,16 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from lbfgsb._core.driver cimport LOOK, Evaluator, drive, is_time_to_look, look_later, next_point
-from lbfgsb._core.kernels cimport Room, allowed_threads
 from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_matrix, vector_data)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, START, Options, SolverState,
                                   default_options, failure_of, mismatch_of, solver_begin,
                                   solver_create, solver_destroy, solver_place, solver_size,
                                   solver_stop, solver_tell, solver_test)
+from lbfgsb._core.team cimport Room, allocate, allowed_threads
 
 import threading
 
 import numpy as np
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **pointer, size_t alignment, size_t size)
 
 cdef extern from "unistd.h" nogil:
     int usleep(unsigned int microseconds)
@@ -199,7 +196,6 @@ cdef class Lockstep:
         cdef char *at
         cdef Room room
         cdef Options o
-        cdef void *block = NULL
         set_options(&o, options)
         for i in range(self.count):
             self.states[i].options = o
@@ -209,10 +205,11 @@ cdef class Lockstep:
             total += <double><size_t>room.kept
             work = max(work, <Py_ssize_t><size_t>room.work)
         total += <double>work * self.parts
-        if total > 1e18 or posix_memalign(&block, 64, <size_t>total) != 0:
+        if total <= 1e18:
+            self.block = allocate(<size_t>total)
+        if self.block == NULL:
             raise MemoryError(f'no memory for {self.count} problems with n = {self.n}, '
                               f'maxcor = {o.maxcor}: {total / 1e9:.1f} GB')
-        self.block = <char *>block
         at = self.block + work * self.parts
         for part in range(self.parts + 1):
             self.first[part] = part * self.count // self.parts

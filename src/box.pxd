@@ -2,7 +2,8 @@
 
 from libc.math cimport INFINITY
 
-from lbfgsb._core.kernels cimport Kernels, Room, Team
+from lbfgsb._core.kernels cimport Kernels
+from lbfgsb._core.team cimport Room, Team
 
 
 ctypedef struct Box:

@@ -9,7 +9,8 @@ are collected and kept in a heap, which costs O(log n) for each one that is take
 from libc.math cimport INFINITY, isfinite
 from libc.string cimport memmove, memset
 
-from lbfgsb._core.kernels cimport CHUNK, carve, chunk_count, prefetch, run_chunks
+from lbfgsb._core.kernels cimport CHUNK, prefetch
+from lbfgsb._core.team cimport carve, chunk_count, run_chunks
 
 
 cdef void box_place(Box *box, Room *room) noexcept nogil:

@@ -2,7 +2,7 @@
 
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.compact cimport Compact
-from lbfgsb._core.kernels cimport Room
+from lbfgsb._core.team cimport Room
 
 
 ctypedef struct CauchyPoint:

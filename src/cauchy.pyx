@@ -20,7 +20,7 @@ from lbfgsb._core.box cimport (box_collect_break_points, box_next_break_point,
                                scaled_change, scaled_gradient)
 from lbfgsb._core.compact cimport (compact_multiply_M, compact_newton_coefficients,
                                    compact_row)
-from lbfgsb._core.kernels cimport carve
+from lbfgsb._core.team cimport carve
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON

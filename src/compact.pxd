@@ -1,6 +1,7 @@
 """The compact limited-memory matrix B = theta I - W M Wᵀ (floor 2)."""
 
-from lbfgsb._core.kernels cimport Kernels, Room, Team
+from lbfgsb._core.kernels cimport Kernels
+from lbfgsb._core.team cimport Room, Team
 
 
 ctypedef struct Compact:

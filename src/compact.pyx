@@ -25,7 +25,8 @@ from libc.math cimport INFINITY, sqrt
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
-from lbfgsb._core.kernels cimport BLOCK, LANES, PACK, SUMS, Room, carve, padded, run_chunks
+from lbfgsb._core.kernels cimport BLOCK, LANES, PACK
+from lbfgsb._core.team cimport SUMS, Room, carve, padded, run_chunks
 
 
 cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil:

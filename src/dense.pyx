@@ -9,11 +9,7 @@ Computations, sections 3.1 and 4.2), ordered so that the inner loop runs along a
 from libc.math cimport fabs, sqrt
 from libc.string cimport memcpy
 
-from lbfgsb._core.kernels cimport Kernels, kernels_in_use, padded
-
-import numpy as np
-
-from lbfgsb._core.kernels import aligned
+from lbfgsb._core.kernels cimport Kernels
 
 
 cdef bint factor(const Kernels *simd, double *A, Py_ssize_t n, Py_ssize_t width, Py_ssize_t ld,
@@ -76,49 +72,3 @@ cdef void solve_upper_transposed(const double *R, Py_ssize_t n, Py_ssize_t ld,
         b[i] = bi
         for j in range(i + 1, n):
             b[j] -= R[i * ld + j] * bi
-
-
-# --- for the tests ------------------------------------------------------------------------
-
-
-def cholesky_factor(A, X=None):
-    """Return the upper R with A = RᵀR, and R⁻ᵀ X if there is an X (for the tests).
-
-    None if A is not positive definite.
-    """
-    cdef Py_ssize_t n = len(A), extra = 0 if X is None else X.shape[1]
-    cdef Py_ssize_t width = padded(n) + padded(extra)
-    cdef double[:, ::1] rows
-    if n == 0:
-        return np.zeros((0, 0))
-    rows = block = aligned(n, width)
-    block[:, :n] = np.triu(A)
-    if extra:
-        block[:, padded(n):padded(n) + extra] = X
-    if not kernels_in_use().eliminate(&rows[0, 0], n, width, width):
-        return None
-    factor = np.triu(block[:, :n])
-    np.fill_diagonal(factor, 1 / np.diagonal(factor))
-    return factor if X is None else (factor, block[:, padded(n):padded(n) + extra])
-
-
-def gram(C, U):
-    """Return the upper triangle of C + UᵀU (for the tests)."""
-    cdef Py_ssize_t n = U.shape[1], ld = padded(n)
-    cdef double[:, ::1] sums = aligned(n, ld), rows = aligned(len(U), ld)
-    np.asarray(sums)[:, :n], np.asarray(rows)[:, :n] = C, U
-    kernels_in_use().add_gram(&rows[0, 0], len(U), n, ld, &sums[0, 0], ld)
-    return np.triu(np.asarray(sums)[:, :n])
-
-
-def triangular_solve(R, b, transposed=False):
-    """Return R⁻¹ b, or R⁻ᵀ b, for an upper triangular R (for the tests)."""
-    copy = np.array(R, dtype=np.float64, order='C')
-    np.fill_diagonal(copy, 1 / np.diagonal(copy))
-    cdef double[:, ::1] factor = copy
-    cdef double[::1] x = np.array(b, dtype=np.float64)
-    if transposed:
-        solve_upper_transposed(&factor[0, 0], factor.shape[0], factor.shape[1], &x[0])
-    else:
-        solve_upper(&factor[0, 0], factor.shape[0], factor.shape[1], &x[0])
-    return np.asarray(x)

@@ -3,7 +3,7 @@
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
-from lbfgsb._core.kernels cimport Room
+from lbfgsb._core.team cimport Room
 
 
 ctypedef struct FewVariables:

@@ -21,7 +21,8 @@ from libc.string cimport memcpy, memmove, memset
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
 from lbfgsb._core.compact cimport sy
 from lbfgsb._core.dense cimport factor, solve_upper
-from lbfgsb._core.kernels cimport FEW, LANES, carve, padded
+from lbfgsb._core.kernels cimport FEW, LANES
+from lbfgsb._core.team cimport carve, padded
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON

@@ -181,29 +181,3 @@ cdef void replace_end(LineSearch *s, double f, double slope, double tilt) noexce
         s.improved = True
     s.bracketed = s.bracketed or higher or turned
     s.alpha = step
-
-
-# --- for the tests ------------------------------------------------------------------------
-
-
-def search(phi, double alpha, double alpha_max, double c1, double c2, double xtol, int maxls):
-    """Search along ``phi(alpha) -> (f, slope)``; return the verdict, the step, the trials."""
-    cdef LineSearch s
-    cdef LineSearchVerdict verdict = TRY_NEXT
-    cdef double f, slope, step = 0
-    trials = []
-    s.f_tol, s.g_tol, s.x_tol = c1, c2, xtol
-    f, slope = phi(0.0)
-    line_search_start(&s, f, slope, alpha, alpha_max)
-    while verdict == TRY_NEXT:
-        step = s.alpha
-        trials.append(step)
-        f, slope = phi(step)
-        verdict = line_search_tell(&s, f, slope)
-        if verdict == TRY_NEXT and s.trials >= maxls:
-            verdict = line_search_give_up(&s)
-    if verdict == ACCEPT_TRIAL:
-        return 'ACCEPT_TRIAL', step, trials
-    if verdict == ACCEPT_BEST:
-        return 'ACCEPT_BEST', s.alpha_x, trials
-    return 'NO_STEP', 0.0, trials

@@ -222,26 +222,3 @@ cdef Check load_check(const double[::1] numbers, int i):
     check.length, check.change = numbers[k], numbers[k + 1]
     check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
     return check
-
-
-# --- for the tests ------------------------------------------------------------------------
-
-
-def monitor(searches, double rounding=0):
-    """Feed line searches, each a list of (length, f0, slope0, f1, slope1), the first from f0.
-
-    Return the mismatch, the alarms in a row, and the window as (length, change, predicted,
-    ratio), oldest first.
-    """
-    cdef SlopeMonitor m
-    cdef Check window[WINDOW]
-    cdef int i, count
-    slope_monitor_begin(&m)
-    for segments in searches:
-        slope_monitor_search(&m, segments[0][1])
-        for length, f0, slope0, f1, slope1 in segments:
-            slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
-    count = slope_monitor_window(&m, window)
-    return slope_monitor_mismatch(&m, rounding), slope_monitor_alarms(&m), [
-        (window[i].length, window[i].change, window[i].predicted, window[i].ratio)
-        for i in range(count)]

@@ -5,10 +5,10 @@ from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
 from lbfgsb._core.few_variables cimport FewVariables
 from lbfgsb._core.guard cimport Guard
-from lbfgsb._core.kernels cimport Room, Team
 from lbfgsb._core.line_search cimport LineSearch
 from lbfgsb._core.slope_monitor cimport SlopeMonitor
 from lbfgsb._core.subspace cimport Subspace
+from lbfgsb._core.team cimport Room, Team
 
 
 cdef enum Phase:
@@ -91,6 +91,7 @@ cdef void solver_test(SolverState *s) noexcept nogil
 cdef bint solver_advance(SolverState *s, double *out) noexcept nogil
 cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil
 cdef void solver_stop(SolverState *s) noexcept nogil
+cdef bint find_cauchy(SolverState *s) noexcept nogil
 
 
 cdef double mismatch_of(const SolverState *s) noexcept nogil

@@ -33,9 +33,7 @@ from lbfgsb._core.compact cimport (compact_correct_free, compact_factor, compact
 from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
                                          few_take_all_pairs, few_take_pair)
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
-from lbfgsb._core.kernels cimport (BLOCK, FEW, LANES, MAX, MAX_RHS, MIN, PACK, SUMS, Room, carve,
-                                   chunk_count, dot,
-                                   kernels_in_use, padded, prefetch, run_chunks, team_place)
+from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use, prefetch
 from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
                                        LineSearchVerdict, line_search_give_up,
                                        line_search_start, line_search_tell)
@@ -46,31 +44,15 @@ from lbfgsb._core.slope_monitor cimport (WINDOW, Check, slope_monitor_alarms,
                                          slope_monitor_window)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
+from lbfgsb._core.team cimport (MAX, MIN, SUMS, Room, allocate, carve, chunk_count, dot, padded,
+                                run_chunks, team_place)
 
 import threading
 
 import numpy as np
 
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **pointer, size_t alignment, size_t size)
-
-cdef extern from *:
-    """
-    #ifdef __linux__
-    #include <sys/mman.h>
-    /* Advice: whether the kernel takes it or not changes nothing but the time. */
-    #define advise_huge_pages(block, size) ((void)madvise(block, size, MADV_HUGEPAGE))
-    #else
-    #define advise_huge_pages(block, size) ((void)0)
-    #endif
-    """
-    void advise_huge_pages(void *block, size_t size) nogil
-
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
-
-cdef enum:
-    HUGE_PAGE = 1 << 21
 
 # A step whose predicted decrease is less than this many rounding errors of f can't be seen in f.
 cdef double INVISIBLE = 10 * DBL_EPSILON
@@ -166,17 +148,6 @@ cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil:
 cdef void point_at_team(SolverState *s) noexcept nogil:
     """The only pointers into the struct itself: to be set again where it has been copied."""
     s.B.team = s.box.team = &s.team
-
-
-cdef char *allocate(size_t size) noexcept nogil:
-    """Memory on a cache line or, where it pays, on huge pages: W is one long stream."""
-    cdef void *block = NULL
-    cdef bint huge = size >= 4 * HUGE_PAGE
-    if posix_memalign(&block, HUGE_PAGE if huge else 64, size) != 0:
-        return NULL
-    if huge:
-        advise_huge_pages(block, size)
-    return <char *>block
 
 
 cdef void solver_destroy(SolverState *s) noexcept nogil:
@@ -1179,29 +1150,3 @@ cdef class BaseSolver:
         cdef const double[::1] data = values
         memcpy(v, &data[0], self.n * sizeof(double))
         return 0
-
-    # --- for the tests --------------------------------------------------------------------
-
-    def _model(self):
-        """Return the pieces of the last direction: x_cauchy's t and t_fixed, c, p, d, the
-        status of each variable, slope and largest step (for the tests).
-
-        For few variables c, p, e and the Gram matrices have no meaning, and `whole` is the step
-        to the minimiser.
-        """
-        cdef SolverState *s = &self.s
-        size = 2 * s.B.k
-        if s.box.bounded and s.B.k > 0 and not s.cauchy.known:
-            find_cauchy(s)
-        return {
-            't': s.cauchy.t, 't_fixed': s.cauchy.t_fixed, 'd': self.vector(&s.box.d),
-            'c': np.array([s.cauchy.c[i] for i in range(size)]),
-            'p': np.array([s.B.p[i] for i in range(size)]),
-            'e': np.array([s.subspace.e[i] for i in range(size)]),
-            'theta': s.B.theta, 'slope': s.subspace.slope, 'limit': s.subspace.limit,
-            'gram': self._square(s.B.gram), 'gram_free': self._square(s.B.gram_free),
-            'whole': self.vector(&s.few.step) if s.few.used else None,
-            'fixed': s.box.fixed, 'passed': s.cauchy.passed,
-            'status': (np.asarray(<signed char[:self.n]>s.box.status).copy()
-                       if s.box.bounded else np.zeros(self.n, dtype=np.int8)),
-        }

@@ -25,8 +25,8 @@ from libc.string cimport memset
 from lbfgsb._core.box cimport box_prefetch, box_trial_rows
 from lbfgsb._core.compact cimport compact_multiply_M, ss, sy, yy
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
-from lbfgsb._core.kernels cimport (BLOCK, LANES, MIN, SUMS, carve, padded, prefetch,
-                                   run_chunks)
+from lbfgsb._core.kernels cimport BLOCK, LANES, prefetch
+from lbfgsb._core.team cimport MIN, SUMS, carve, padded, run_chunks
 
 
 # Stands for a multiple of the subspace step: the whole of it, projected on the box.

@@ -4,6 +4,7 @@ a search by brute force along the projected path, and against closed forms for d
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from lbfgsb._core.testing import model_of
 from naive import (
     DONE,
     TRIAL,
@@ -32,7 +33,7 @@ def advanced(state, **options):
     solver._advance()
     assume(solver._details["restarts"] == 0)
     assert solver._phase == TRIAL
-    return solver, solver._model()
+    return solver, model_of(solver)
 
 
 def model_change(state, B, x):
@@ -140,7 +141,7 @@ def diagonal_state(x, g, lower, upper, curvature):
     S = np.eye(len(x))
     solver = solver_at(np.array(x), np.array(g), S, S * curvature, np.array(lower), np.array(upper))
     solver._advance()
-    return solver._model()
+    return model_of(solver)
 
 
 def test_without_a_break_point_on_the_way_it_is_the_minimiser_along_the_gradient():
@@ -194,7 +195,7 @@ def test_bounds_an_ulp_away_are_reached():
     lower[2], upper[2] = -9.0, 9.0
     solver = solver_at(x, np.array([1.0, -1.0, 1.0]), np.eye(3), np.eye(3), lower, upper)
     solver._advance()
-    assert solver._model()["status"].tolist() == [-1, 1, 0]
+    assert model_of(solver)["status"].tolist() == [-1, 1, 0]
     assert solver._point().tolist() == pytest.approx([0.3, 0.3, -0.7])
     assert solver._point()[:2].tolist() == [lower[0], upper[1]]
 
@@ -207,7 +208,7 @@ def test_curvatures_of_any_size(curvature):
         np.zeros(2), g, np.eye(2), curvature * np.eye(2), np.array([-9.0, -8.0]), np.full(2, 9.0)
     )
     solver._advance()
-    model = solver._model()
+    model = model_of(solver)
     if curvature < 1:
         assert model["status"].tolist() == [1, -1]
     else:
@@ -249,8 +250,8 @@ def test_one_variable(maxcor):
             np.array([-1.0]), np.array([upper]), maxcor=maxcor,
         )  # fmt: skip
         solver._advance()
-        assert solver._model()["status"].tolist() == [status]
-        assert t is None or solver._model()["t"] == pytest.approx(t)
+        assert model_of(solver)["status"].tolist() == [status]
+        assert t is None or model_of(solver)["t"] == pytest.approx(t)
         assert solver._point() == pytest.approx([min(0.5, upper)])
 
 
@@ -302,7 +303,7 @@ def test_break_points_of_many_chunks(n):
     for threads in 1, 2, 3:
         solver = solver_at(x, g, S, Y, lower, upper, threads=threads)
         solver._advance()
-        models.append(solver._model())
+        models.append(model_of(solver))
         assert all(same_bits(models[-1][name], models[0][name]) for name in models[0])
     model = models[0]
     B = CompactMatrix(S, Y, model["theta"])
@@ -328,4 +329,4 @@ def test_another_state_before_leaves_no_trace():
     used._advance()
     used._warm_start(1.0, g, S, Y)
     used._advance()
-    assert all(same_bits(used._model()[name], fresh._model()[name]) for name in fresh._model())
+    assert all(same_bits(model_of(used)[name], model_of(fresh)[name]) for name in model_of(fresh))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lbfgsb._core.testing import model_of
 from naive import (
     bfgs_matrix,
     core_solver,
@@ -37,7 +38,7 @@ def newton_step(S, Y, g, maxcor, **options):
     solver = core_solver(np.zeros(g.size), maxcor=maxcor, **options)
     solver._warm_start(0.0, g, S, Y)
     solver._advance()
-    return solver._model()
+    return model_of(solver)
 
 
 def products(S, Y):
@@ -78,10 +79,10 @@ def test_the_curvature_along_the_gradient_is_that_of_the_bfgs_formula(memory):
     solver = core_solver(np.zeros(g.size), -far, far, maxcor=maxcor)
     solver._warm_start(0.0, g, S, Y)
     solver._advance()
-    B = bfgs_matrix(S, Y, solver._model()["theta"])
+    B = bfgs_matrix(S, Y, model_of(solver)["theta"])
     # No break point is near: x_cauchy is the minimiser of the model along -g.
     tolerance = 1e-13 * np.linalg.cond(B)
-    assert solver._model()["t"] == pytest.approx((g @ g) / (g @ B @ g), rel=tolerance)
+    assert model_of(solver)["t"] == pytest.approx((g @ g) / (g @ B @ g), rel=tolerance)
 
 
 @many
@@ -135,8 +136,8 @@ def test_inner_products_have_the_same_bits_whenever_they_are_computed(run, maxco
         S, Y = solver._pairs()
         at_once = core_solver(np.zeros(n), maxcor=maxcor)
         at_once._give_pairs(S, Y)
-        assert same_bits(at_once._model()["gram"], solver._model()["gram"])
-        assert same_bits(at_once._model()["theta"], solver._model()["theta"])
+        assert same_bits(model_of(at_once)["gram"], model_of(solver)["gram"])
+        assert same_bits(model_of(at_once)["theta"], model_of(solver)["theta"])
         count += 1
     assert count > 3
 
@@ -164,11 +165,11 @@ def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor):
     solver, fg = free_run(9, maxcor)
     for _ in drive(solver, fg, 30):
         S, Y = solver._pairs()
-        H = inverse_bfgs_matrix(S, Y, solver._model()["theta"])
+        H = inverse_bfgs_matrix(S, Y, model_of(solver)["theta"])
         expected = -H @ solver.jac
         solver._advance()
         np.testing.assert_allclose(
-            solver._model()["d"], expected, atol=1e-6 * abs(expected).max(), rtol=0
+            model_of(solver)["d"], expected, atol=1e-6 * abs(expected).max(), rtol=0
         )
 
 
@@ -198,7 +199,7 @@ def test_a_pair_needs_curvature_whatever_the_scales(ratio, taken, scale_of_x, sc
     assert solver._tell(-0.9 * scale_of_f, unit * np.array([ratio - 1.0, 7.0]))
     assert (solver._details["pairs"], solver._details["skipped"]) == (taken, 1 - taken)
     theta = unit / scale_of_x * (ratio**2 + 49) / ratio
-    assert solver._model()["theta"] == pytest.approx(theta if taken else 1.0)
+    assert model_of(solver)["theta"] == pytest.approx(theta if taken else 1.0)
 
 
 def test_a_refused_pair_leaves_the_memory_as_it_was():
@@ -212,7 +213,7 @@ def test_a_refused_pair_leaves_the_memory_as_it_was():
     kept = None
     for _ in drive(solver, fg, 25):
         if solver._details["skipped"]:
-            now = [*solver._pairs(), solver._model()["gram"], solver._model()["theta"]]
+            now = [*solver._pairs(), model_of(solver)["gram"], model_of(solver)["theta"]]
             assert kept is None or all(map(same_bits, now, kept))
             kept = now
     assert solver._details["skipped"] > 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lbfgsb._core.dense import cholesky_factor, gram, triangular_solve
+from lbfgsb._core.testing import cholesky_factor, gram, triangular_solve
 
 EPS = np.finfo(float).eps
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from lbfgsb._core.kernels import (
+from lbfgsb._core.kernels import cpu_supported
+from lbfgsb._core.testing import (
     Panel,
     accept_step,
     break_points,
-    cpu_supported,
     inner_product,
     masked,
     model_limit,
@@ -185,7 +185,8 @@ def test_non_finite_entries_reach_the_inner_product(level):
 def test_a_child_of_a_process_with_threads_gets_the_same_bits():
     printed = run_python("""
 import os, numpy as np
-from lbfgsb._core.kernels import cpu_supported, inner_product
+from lbfgsb._core.kernels import cpu_supported
+from lbfgsb._core.testing import inner_product
 a, b = np.random.default_rng(0).normal(size=(2, 400_000))
 before = inner_product(cpu_supported()[0], a, b, 2)
 child = os.fork()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from lbfgsb._core.line_search import search
+from lbfgsb._core.testing import search
 
 C1, C2, XTOL = 1e-3, 0.9, 0.1  # the solver's defaults
 examples = settings(max_examples=400, deadline=None, derandomize=True)

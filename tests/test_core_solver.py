@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lbfgsb._core.testing import model_of
 from naive import (
     DONE,
     ITERATE,
@@ -246,9 +247,9 @@ def test_the_next_step_with_a_smaller_memory_is_the_one_of_its_pairs(smaller):
     afresh = solver_at(solver.x, solver.jac, *cut._pairs(), *solver._bounds, maxcor=smaller)
     cut._advance()
     afresh._advance()
-    np.testing.assert_array_equal(cut._model()["status"], afresh._model()["status"])
-    d = afresh._model()["d"]
-    np.testing.assert_allclose(cut._model()["d"], d, rtol=0, atol=1e-10 * abs(d).max())
+    np.testing.assert_array_equal(model_of(cut)["status"], model_of(afresh)["status"])
+    d = model_of(afresh)["d"]
+    np.testing.assert_allclose(model_of(cut)["d"], d, rtol=0, atol=1e-10 * abs(d).max())
 
 
 @pytest.mark.parametrize("problem", [rosenbrock, boxed_beale, changing_active_set, walls])
@@ -283,7 +284,7 @@ def test_pairs_that_cannot_be_factored_are_forgotten_and_the_run_converges():
     assert solver._details["restarts"] == 1
     assert solver._details["pairs"] == 0
     # What is left is the projected steepest descent direction.
-    np.testing.assert_array_equal(solver._model()["d"], np.clip(x - g, lower, upper) - x)
+    np.testing.assert_array_equal(model_of(solver)["d"], np.clip(x - g, lower, upper) - x)
     finish(solver, rosen_fg)
     assert solver._reason in (CONVERGED_GTOL, CONVERGED_FTOL)
     np.testing.assert_allclose(solver.x, [1.0, 1.0], atol=1e-5)
@@ -307,7 +308,7 @@ def test_a_factorisation_over_the_free_variables_that_fails_is_survived():
         solver._advance()
         assert solver._details["restarts"] == restarts
         assert solver._phase == TRIAL
-        assert solver._model()["slope"] < 0
+        assert model_of(solver)["slope"] < 0
         finish(solver, fg)
         np.testing.assert_allclose(solver.x, np.maximum(target, lower), atol=1e-6)
 
@@ -356,7 +357,7 @@ def test_a_line_search_that_fails_drops_the_memory_once_and_then_ends(problem, c
     # The second search was along the projected gradient.
     lower, upper = solver._bounds if solver._bounds[0] is not None else (-np.inf, np.inf)
     step = np.clip(x - solver.jac, lower, upper) - x
-    np.testing.assert_allclose(solver._model()["d"], step, rtol=0, atol=4 * EPS * abs(step).max())
+    np.testing.assert_allclose(model_of(solver)["d"], step, rtol=0, atol=4 * EPS * abs(step).max())
 
 
 def test_a_line_search_that_fails_at_the_start_has_no_memory_to_drop():
@@ -410,7 +411,7 @@ def test_every_direction_of_a_run_is_the_dense_one(seed):
         if solver._phase == DONE or solver._details["pairs"] == 0:
             continue
         solver._advance()
-        model = solver._model()
+        model = model_of(solver)
         expected, cost = naive_direction(
             solver.x, solver.jac, *solver._pairs(), problem.lower, problem.upper, model
         )

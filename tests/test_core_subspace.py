@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from lbfgsb._core.testing import model_of
 from naive import (
     DONE,
     ITERATE,
@@ -37,7 +38,7 @@ def advanced(state, **options):
     solver._advance()
     assume(solver._details["restarts"] == 0)
     assert solver._phase == TRIAL
-    model = solver._model()
+    model = model_of(solver)
     return solver, model, bfgs_matrix(state.S, state.Y, model["theta"])
 
 
@@ -126,7 +127,7 @@ def test_more_pairs_than_variables(maxcor):
     lower, upper = np.array([-1.0, 0.0]), np.array([1.0, 5.0])
     solver = solver_at(np.zeros(2), np.array([0.3, 1.0]), S, Y, lower, upper)
     solver._advance()
-    model = solver._model()
+    model = model_of(solver)
     B = bfgs_matrix(S, Y, model["theta"])
     assert model["status"].tolist() == [0, -1]
     assert model["d"].tolist() == [pytest.approx(max(-1.0, -0.3 / B[0, 0])), 0.0]
@@ -142,7 +143,7 @@ def test_when_every_variable_is_fixed_at_the_cauchy_point_the_step_leads_there(a
     solver._advance()
     corner = np.where(g > 0, 1 - room, 1 + room)
     np.testing.assert_array_equal(solver._point(), corner)
-    assert solver._model()["fixed"] == 6
+    assert model_of(solver)["fixed"] == 6
 
 
 # The truncated step of 1995 ------------------------------------------------------------------
@@ -209,7 +210,7 @@ def test_random_ill_conditioned_states_reach_both_kinds_of_step():
         upper = x + rng.exponential(size=n) * 10.0 ** rng.uniform(-1, 1, size=n)
         solver = solver_at(x, g, S, Y, lower, upper)
         solver._advance()
-        model = solver._model()
+        model = model_of(solver)
         B = bfgs_matrix(S, Y, model["theta"])
         if solver._details["restarts"] or not np.linalg.cond(B) < 1e9:
             continue
@@ -242,7 +243,7 @@ def way_of_correction(before, after, n):
 
 def check_products_over_free(solver):
     """gram_free is WᵀW over the free rows, as far as sums and differences of the rows allow."""
-    model = solver._model()
+    model = model_of(solver)
     if model["fixed"] == 0:
         return model
     S, Y = solver._pairs()
@@ -263,7 +264,7 @@ def test_products_over_the_free_variables_are_kept_right_over_a_run(n, maxcor):
     for seed in range(3 if n < 1000 else 1):
         problem = random_problem(seed, n)
         solver = core_solver(problem.x0, problem.lower, problem.upper, maxcor=maxcor)
-        before = solver._model()
+        before = model_of(solver)
         for _ in drive(solver, problem.fg, 60):
             if solver._phase == ITERATE:
                 solver._advance()
@@ -291,7 +292,7 @@ def test_all_three_ways_of_correction_are_taken_and_right(maxcor):
     ways = []
     solver._tell(0.0, sign)
     for iteration in range(60):
-        before = solver._model()
+        before = model_of(solver)
         solver._advance()
         now = check_products_over_free(solver)
         if now["fixed"] > 0:

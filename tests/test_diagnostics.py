@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from lbfgsb._core.slope_monitor import monitor
+from lbfgsb._core.testing import monitor
 from problems import random_problem, rosen, rosen_fg, rosen_grad, same_bits
 
 from lbfgsb import GradientWarning, Solver, check_gradient, diagnose, minimize_lbfgsb
