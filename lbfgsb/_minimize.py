@@ -310,7 +310,7 @@ _START = 0
 
 def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> dict[str, Any]:
     """Bring a new solver to the state of a checkpoint; returns what else that carries."""
-    S, Y = _pairs_of(checkpoint, solver.n)
+    _check_checkpoint(checkpoint, solver.n)
     if not np.array_equal(start, checkpoint.x):
         raise ValueError(
             "When 'checkpoint' is provided (L-BFGS-B restart), x0 and checkpoint.x should be equal!"
@@ -321,6 +321,7 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
         solver._reopen()
         solver._set_counts(*_counts_of(checkpoint))
         return memory.snapshot()
+    S, Y = _pairs_of(checkpoint, solver.n)
     curved = np.einsum("ij,ij->i", S, Y) > 2.2e-16 * np.einsum("ij,ij->i", Y, Y)
     S, Y = S[curved], Y[curved]
     maxcor = solver._maxcor
@@ -340,20 +341,24 @@ def _counts_of(checkpoint: OptimizeResult) -> tuple[int, int, int]:
     return nit, nfev, njev
 
 
-def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:
+def _check_checkpoint(checkpoint: OptimizeResult, n: int) -> None:
     if not isinstance(checkpoint, dict) or not {"x", "fun", "jac"} <= checkpoint.keys():
         raise TypeError(
             "checkpoint must be a result with x, fun and jac, as minimize_lbfgsb returns; "
             f"got {type(checkpoint).__name__}"
         )
     hess_inv = checkpoint.get("hess_inv")
-    if hess_inv is None:
-        return np.empty((0, n)), np.empty((0, n))
-    if hess_inv.shape[0] != n:
+    if hess_inv is not None and hess_inv.shape[0] != n:
         raise ValueError(
             f"The size of correction vector ({hess_inv.shape[0]}) does not match the size of x "
             f"({n})!"
         )
+
+
+def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:
+    hess_inv = checkpoint.get("hess_inv")
+    if hess_inv is None:
+        return np.empty((0, n)), np.empty((0, n))
     return (
         np.asarray(hess_inv.sk, dtype=np.float64),
         np.asarray(hess_inv.yk, dtype=np.float64),
@@ -374,7 +379,7 @@ def _is_intact(memory: Memory, checkpoint: OptimizeResult, solver: BaseSolver) -
         and _same(snapshot["upper"], upper)
         and _same(snapshot["scale"], solver._scale)
         and hess_inv is not None
-        and (memory.made(hess_inv) or all(map(_same, memory.pairs(), (hess_inv.sk, hess_inv.yk))))
+        and memory.holds(hess_inv)
     )
 
 

@@ -147,37 +147,94 @@ class Memory:
         assert self._solver is not None
         return self._solver._pairs()
 
-    def made(self, hess_inv: object) -> bool:
-        """Return whether `hess_inv` was made from this memory and has not been replaced."""
-        return getattr(hess_inv, "_memory", None) is self
+    def holds(self, hess_inv: LbfgsInvHessProduct) -> bool:
+        """Return whether the pairs of `hess_inv` are those of this memory."""
+        if type(hess_inv) is LazyInvHessProduct:
+            waiting = object.__getattribute__(hess_inv, "__dict__").get("_waiting")
+            if waiting is not None and waiting[0] is self:  # nobody can have changed them
+                return True
+        return all(map(np.array_equal, self.pairs(), (hess_inv.sk, hess_inv.yk)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
 
 
-class LazyLbfgsInvHessProduct(LbfgsInvHessProduct):
-    """`LbfgsInvHessProduct` whose pairs are unpacked when they are first looked at."""
-
-    def __new__(cls, memory: Memory, n: int, k: int) -> LazyLbfgsInvHessProduct:
-        return object.__new__(cls)
-
-    def __init__(self, memory: Memory, n: int, k: int) -> None:
-        # What LinearOperator's own constructor sets, without its checks: in a small problem they
-        # would take as long as ten iterations.
-        self.dtype = _FLOAT64
-        self.shape = (n, n)
-        self.n_corrs = k
-        self._memory = memory
-
-    def __getattr__(self, name: str) -> Vector:
-        if name not in ("sk", "yk", "rho"):
-            raise AttributeError(name)
-        self.sk, self.yk = self._memory.pairs()
-        self.rho = 1 / np.einsum("ij,ij->i", self.sk, self.yk)
-        return self.__dict__[name]
+class InvHessProduct(LbfgsInvHessProduct):
+    """SciPy's operator, pickled and copied as its pairs, which every release of SciPy can read."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LbfgsInvHessProduct, (self.sk, self.yk)
+
+
+class LazyInvHessProduct(InvHessProduct):
+    """An `InvHessProduct` before anybody has looked at it: no pair is unpacked yet.
+
+    It knows its size. To be asked for anything else, or to be changed, makes it what it stands
+    for: SciPy's constructor runs on the pairs, and the object leaves this class for good. What
+    SciPy's classes keep in an instance, which differs between releases, is thus never needed
+    before it is there.
+
+    Parameters
+    ----------
+    memory : Memory
+        Where the pairs are.
+    n, k : int
+        The size of the operator, and the number of pairs.
+    """
+
+    _waiting: tuple[Memory, int, int]
+
+    def __new__(cls, memory: Memory, n: int, k: int) -> LazyInvHessProduct:
+        # Not by way of LinearOperator, which looks up at each construction whether the class has
+        # a product: in a small problem that would take as long as some iterations.
+        return object.__new__(cls)
+
+    def __init__(self, memory: Memory, n: int, k: int) -> None:
+        object.__setattr__(self, "_waiting", (memory, n, k))
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object.__getattribute__(self, name)
+        if name in _SIZES:
+            waiting = object.__getattribute__(self, "__dict__").get("_waiting")
+            if waiting is not None:
+                return _SIZES[name](*waiting[1:])
+        _make(self)
+        return InvHessProduct.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _make(self)
+        InvHessProduct.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _make(self)
+        InvHessProduct.__delattr__(self, name)
+
+
+# What a LazyInvHessProduct tells by itself, from n and k.
+_SIZES: dict[str, Callable[[int, int], Any]] = {
+    "shape": lambda n, k: (n, n),
+    "dtype": lambda n, k: _FLOAT64,
+    "n_corrs": lambda n, k: k,
+}
+
+# In the repr of a result both are what SciPy's users know.
+InvHessProduct.__name__ = LazyInvHessProduct.__name__ = LbfgsInvHessProduct.__name__
+
+
+def _make(product: LazyInvHessProduct) -> None:
+    """Make a lazy operator what it stands for.
+
+    Threads that come here together do so each for itself, to the same bits. None of them sees the
+    operator half made: it is complete when it changes its class, and lets go of its memory last.
+    """
+    own = object.__getattribute__(product, "__dict__")
+    waiting = own.get("_waiting")
+    if waiting is None:  # another thread was faster
+        return
+    own.update(vars(InvHessProduct(*waiting[0].pairs())))
+    object.__setattr__(product, "__class__", InvHessProduct)
+    own.pop("_waiting", None)
 
 
 class Result(OptimizeResult):
@@ -197,7 +254,7 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
         status=status,
         message=message,
         success=success,
-        hess_inv=LazyLbfgsInvHessProduct(memory, solver.n, solver._details["pairs"]),
+        hess_inv=LazyInvHessProduct(memory, solver.n, solver._details["pairs"]),
         projected_gradient=solver.projected_gradient,
         gradient_mismatch=solver.gradient_mismatch,
     )
@@ -240,7 +297,7 @@ class State(OptimizeResult):
         "jac": lambda s: s.jac,
         "nfev": lambda s: s.nfev,
         "njev": lambda s: s.njev,
-        "hess_inv": lambda s: LbfgsInvHessProduct(*s._pairs()),
+        "hess_inv": lambda s: InvHessProduct(*s._pairs()),
         "projected_gradient": lambda s: s.projected_gradient,
         "steplength": lambda s: s.steplength,
         "active_bounds": lambda s: s.active_bounds,
