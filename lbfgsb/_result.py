@@ -140,12 +140,12 @@ class Memory:
         return self._snapshot
 
     def pairs(self) -> tuple[Vector, Vector]:
-        """Return S and Y, each (k, n), oldest first."""
-        if self._snapshot is not None:
-            S, Y, scale = (self._snapshot[name] for name in ("S", "Y", "scale"))
-            return unscaled_pairs(S, Y, scale)
-        assert self._solver is not None
-        return self._solver._pairs()
+        """Return S and Y, each (k, n), oldest first, in arrays of their own."""
+        if self._snapshot is None:
+            assert self._solver is not None
+            return self._solver._pairs()
+        S, Y = self._pairs_of_snapshot()
+        return (S.copy(), Y.copy()) if S is self._snapshot["S"] else (S, Y)
 
     def holds(self, hess_inv: LbfgsInvHessProduct) -> bool:
         """Return whether the pairs of `hess_inv` are those of this memory."""
@@ -153,7 +153,13 @@ class Memory:
             waiting = object.__getattribute__(hess_inv, "__dict__").get("_waiting")
             if waiting is not None and waiting[0] is self:  # nobody can have changed them
                 return True
-        return all(map(np.array_equal, self.pairs(), (hess_inv.sk, hess_inv.yk)))
+        self.snapshot()
+        return all(map(np.array_equal, self._pairs_of_snapshot(), (hess_inv.sk, hess_inv.yk)))
+
+    def _pairs_of_snapshot(self) -> tuple[Vector, Vector]:
+        assert self._snapshot is not None
+        S, Y, scale = (self._snapshot[name] for name in ("S", "Y", "scale"))
+        return unscaled_pairs(S, Y, scale)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())

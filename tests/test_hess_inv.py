@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 from problems import X0, assert_same_run, rosen, rosen_grad, same_bits
-from scipy.optimize import LbfgsInvHessProduct
+from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 from scipy.sparse.linalg import LinearOperator
 
 from lbfgsb import diagnose, extract_hess_inv_diag, minimize_lbfgsb
@@ -238,3 +238,25 @@ def test_a_run_goes_on_from_it_whether_or_not_it_was_looked_at(looked_at):
         assert stopped.hess_inv.sk.shape == (8, 2)
     resumed = solve(x0=stopped.x, checkpoint=stopped, maxiter=100)
     assert_same_run(resumed, solve(maxiter=100))
+
+
+@pytest.mark.parametrize("x_scale", [None, [2.0, 0.5]])
+@pytest.mark.parametrize("used", [False, True])
+def test_pairs_written_into_are_the_ones_used(used, x_scale):
+    """Those that the run keeps are not touched; going on is then a warm start from the new ones."""
+    options = {"x_scale": x_scale, "ftol": 0.0, "gtol": 0.0}
+    stopped = solve(maxiter=5, **options)
+    if used:  # what the run needs is in arrays now, which the operator must not share
+        solve(checkpoint=stopped, **options | {"x0": stopped.x})
+    before = stopped.hess_inv.yk.copy()
+    stopped.hess_inv.yk *= 8.0
+    options |= {"x0": stopped.x, "maxiter": 9}
+    warm = OptimizeResult(
+        stopped | {"hess_inv": LbfgsInvHessProduct(stopped.hess_inv.sk, 8 * before)}
+    )
+    resumed = solve(checkpoint=stopped, **options)
+    assert_same_run(resumed, solve(checkpoint=warm, **options))
+    stopped.hess_inv.yk[:] = before
+    whole = solve(checkpoint=stopped, **options)
+    assert_same_run(whole, solve(**options | {"x0": X0}))
+    assert not same_bits(resumed.x, whole.x)
