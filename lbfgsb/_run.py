@@ -81,7 +81,8 @@ def _run_script(script: str, arguments: list[str]) -> int:
     main = sys.modules["__main__"] = _new_main()
     main.__file__ = _absolute(script)
     main.__loader__ = importlib.machinery.SourceFileLoader("__main__", main.__file__)
-    vars(main)["__cached__"] = None
+    if sys.version_info < (3, 15):  # what is imported and run has none any more
+        vars(main)["__cached__"] = None
     exec(code, vars(main))
     return 0
 

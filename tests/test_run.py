@@ -66,6 +66,17 @@ class TestProgram:
         assert got.stdout == expected.stdout
         assert (got.returncode, got.stderr) == (0, "")
 
+    def test_finds_no_name_that_python_does_not_set_any_more(self, folder):
+        (folder / "names.py").write_text("print('__cached__' in globals())")
+        (folder / "later.py").write_text(
+            "import sys\n"
+            "from lbfgsb.cli import main\n"
+            "sys.version_info = (3, 15, 0, 'final', 0)\n"
+            "main(['run', 'names.py'])\n"
+        )
+        assert python(folder, "later.py").stdout == "False\n"
+        assert lbfgsb_run(folder, "names.py").stdout == python(folder, "names.py").stdout
+
     def test_a_symbolic_link_has_its_targets_folder(self, folder):
         os.symlink(folder / "scripts" / "show.py", folder / "link.py")
         assert lbfgsb_run(folder, "link.py").stdout == python(folder, "link.py").stdout
