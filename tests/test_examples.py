@@ -1,5 +1,6 @@
 """The examples of the documentation that are programs of their own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def run(program, *arguments, cwd, output=OUTPUT):
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={"PYTHONPATH": str(cwd), "NUMBA_CACHE_DIR": str(cwd)},
+        env=os.environ | {"PYTHONPATH": str(cwd), "NUMBA_CACHE_DIR": str(cwd)},
         check=False,
     )
     assert result.stdout == output, result.stderr
