@@ -1,12 +1,16 @@
 """Compiled objectives for the tests, and the C functions of the package for ctypes."""
 
 import ctypes
+import math
 import shutil
+import signal
 import subprocess
 import sysconfig
+import threading
 
 import numpy as np
 import pytest
+from problems import Alarm, alarms
 from scipy import LowLevelCallable
 
 from lbfgsb import cython_lbfgsb
@@ -160,3 +164,87 @@ def compile_c(source, folder, name, *flags, compiler="gcc"):
         check=True,
     )  # fmt: skip
     return library
+
+
+class Naps(ctypes.Structure):
+    """A compiled objective that sleeps, sends its own process a signal, and counts its calls.
+
+    The function is x[0] + ... + x[n-1]. As each call takes `SECONDS` at least, and longer where
+    the machine is busy, so many calls after the signal are so much time at least: a bound on
+    their number holds a promise about time without a clock.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the function is compiled.
+    kind : {"falls", "wall", "refuses", "others fall"}
+        "wall": the function is infinite but at 0. "refuses": each call ends its problem.
+        "others fall": each call in the main thread does, once another thread has made one.
+    signal_at : int
+        The call, of all threads' calls, that sends the signal.
+    """
+
+    SECONDS = 0.02
+    KINDS = ("falls", "wall", "refuses", "others fall")
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("main", ctypes.c_size_t),  # the main thread
+        ("signal_at", ctypes.c_ssize_t),
+        ("calls", ctypes.c_ssize_t),
+        ("after", ctypes.c_ssize_t),  # calls of the main thread after the signal
+    )
+    SOURCE = """
+    #include <math.h>
+    #include <pthread.h>
+    #include <signal.h>
+    #include <stdint.h>
+    #include <unistd.h>
+    struct naps { int kind; size_t main; intptr_t signal_at, calls, after; };
+    int naps(intptr_t n, const double *x, double *f, double *g, void *data)
+    {
+        struct naps *s = data;
+        int is_main = (size_t)pthread_self() == s->main;
+        usleep(MICROSECONDS);
+        if (s->kind == 3 && is_main) {
+            for (int i = 0; i < 10000 && !__atomic_load_n(&s->calls, __ATOMIC_SEQ_CST); i++)
+                usleep(1000);
+            return 1;
+        }
+        if (is_main && __atomic_load_n(&s->calls, __ATOMIC_SEQ_CST) >= s->signal_at)
+            s->after++;
+        if (__atomic_add_fetch(&s->calls, 1, __ATOMIC_SEQ_CST) == s->signal_at)
+            raise(SIGNAL);
+        if (s->kind == 2)
+            return 1;
+        *f = 0;
+        for (intptr_t i = 0; i < n; i++) {
+            *f += x[i];
+            g[i] = 1;
+        }
+        if (s->kind == 1)
+            *f = x[0] == 0 ? 0 : INFINITY;
+        return 0;
+    }
+    """
+
+    def __init__(self, folder, kind="falls", signal_at=3):
+        super().__init__(
+            kind=self.KINDS.index(kind), main=threading.main_thread().ident, signal_at=signal_at
+        )
+        library = compile_c(
+            self.SOURCE, folder, "naps", "-pthread",
+            f"-DSIGNAL={int(signal.SIGUSR1)}", f"-DMICROSECONDS={round(1e6 * self.SECONDS)}",
+        )  # fmt: skip
+        function = ctypes.CDLL(str(library)).naps
+        function.restype, function.argtypes = PROTOTYPE._restype_, PROTOTYPE._argtypes_
+        self.fun = LowLevelCallable(function, ctypes.cast(ctypes.pointer(self), ctypes.c_void_p))
+
+    def interrupt(self, work):
+        """Run `work`, which the signal must end."""
+        with alarms(signal.SIGUSR1), pytest.raises(Alarm):
+            work()
+        assert self.calls >= self.signal_at
+
+    def within(self, seconds):
+        """Whether the main thread made no more calls after the signal than take so long."""
+        return self.after <= math.ceil(seconds / self.SECONDS)
