@@ -180,6 +180,24 @@ def run_python(code, **env):
     return done.stdout.strip()
 
 
+def lines_run(work):
+    """Return how many lines of Python `work()` runs, a line again for each turn of a loop in it."""
+    count = 0
+
+    def trace(frame, event, arg):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
 class Alarm(Exception):
     pass
 
