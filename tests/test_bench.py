@@ -7,13 +7,14 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lbfgsb import _bench, cli
+from lbfgsb import _bench, _bench_compiled, cli
 from lbfgsb._bench import Effort, Sample, Solver, make_problem, measure, pairwise_ratio, run_once
 from lbfgsb._core import kernels
 from lbfgsb.benchmarks import rosenbrock_fun_and_grad
@@ -249,7 +250,8 @@ class TestCompiled:
             (2, "none"), (2, "box"), (10, "none"), (10, "box"),
         ]  # fmt: skip
         for row in report["compiled"]:
-            assert row["alone"] > row["in_a_batch"] > 0
+            assert row["alone"] > 0
+            assert row["in_a_batch"] > 0
             assert row["evaluations"] > row["iterations"] > 10
         assert [row["target"] for row in report["compiled"]] == [40e-6, 80e-6, 90e-6, 170e-6]
 
@@ -257,7 +259,35 @@ class TestCompiled:
         many = report["many"]
         assert many["converged"] == many["count"] > 1000
         assert many["evaluations"] > 10 * many["count"]
-        assert many["scipy_extrapolated"] > many["seconds"] > 0
+        assert many["scipy_extrapolated"] > 0
+        assert many["seconds"] > 0
+
+    def test_times_are_of_one_problem_whether_alone_or_among_many(self, clock, monkeypatch):
+        monkeypatch.setattr(_bench_compiled, "time", clock)
+        solved = Counter()
+
+        def takes(seconds, name):
+            solve = getattr(_bench_compiled, name)
+
+            def timed(*args, **kwargs):
+                res = solve(*args, **kwargs)
+                count = len(res.x) if name == "minimize_batch" else 1
+                clock.now += seconds * count
+                solved[name] += count
+                return res
+
+            monkeypatch.setattr(_bench_compiled, name, timed)
+
+        takes(4.0, "minimize_lbfgsb")
+        takes(0.25, "minimize_batch")
+        takes(16.0, "minimize")
+        rows = _bench_compiled.measure_solves(2, 3)
+        assert [row["bounds"] for row in rows] == ["none", "box"]
+        assert {(row["alone"], row["in_a_batch"]) for row in rows} == {(4.0, 0.25)}
+        assert solved == {"minimize_lbfgsb": 2 * (1 + 3 * 20), "minimize_batch": 2 * 3 * 200}
+        many = _bench_compiled.measure_many(1000, threads=1)
+        assert (many["seconds"], many["scipy_extrapolated"]) == (250.0, 16_000.0)
+        assert (many["count"], solved["minimize"]) == (1000, 200)
 
     def test_large_problems_alone_have_no_such_part(self, capsys):
         assert bench("--sizes", "1000", "--json", "-") == 0
