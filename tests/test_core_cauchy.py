@@ -23,7 +23,7 @@ from naive import (
 from problems import same_bits
 
 EPS = np.finfo(float).eps
-many = settings(max_examples=200, deadline=None, derandomize=True)
+many = settings(max_examples=200, derandomize=True)
 
 
 def advanced(state, **options):

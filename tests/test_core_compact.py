@@ -20,7 +20,7 @@ from lbfgsb import extract_hess_inv_diag, minimize_lbfgsb
 
 EPS = np.finfo(float).eps
 seeds = st.integers(0, 2**32 - 1)
-many = settings(max_examples=200, deadline=None, derandomize=True)
+many = settings(max_examples=200, derandomize=True)
 
 
 @st.composite

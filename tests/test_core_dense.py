@@ -18,7 +18,7 @@ def spread(rng, n, decades):
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 24)
-many = settings(max_examples=200, deadline=None, derandomize=True)
+many = settings(max_examples=200, derandomize=True)
 
 
 @many

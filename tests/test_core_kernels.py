@@ -234,7 +234,7 @@ def test_trial_points_are_those_of_numpy(level, n):
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(
     ends=st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)).map(sorted),
     x=finite,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lbfgsb._core.testing import search
 
 C1, C2, XTOL = 1e-3, 0.9, 0.1  # the solver's defaults
-examples = settings(max_examples=400, deadline=None, derandomize=True)
+examples = settings(max_examples=400, derandomize=True)
 
 
 # The six functions of section 5 of the paper, each returning f and its slope. -----------------

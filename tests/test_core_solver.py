@@ -200,7 +200,7 @@ def test_a_snapshot_is_not_touched_by_what_comes_after(problem):
     assert same(snapshot, copy)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     st.integers(0, 2**16), st.integers(1, 20), st.integers(1, 6), st.integers(0, 40),
     st.booleans(),

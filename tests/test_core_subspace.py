@@ -28,7 +28,7 @@ from naive import (
 from problems import random_problem
 
 EPS = np.finfo(float).eps
-many = settings(max_examples=200, deadline=None, derandomize=True)
+many = settings(max_examples=200, derandomize=True)
 
 
 def advanced(state, **options):

@@ -46,7 +46,7 @@ def solve(**kwargs):
 
 
 def examples(count):
-    return settings(max_examples=count, deadline=None, derandomize=True)
+    return settings(max_examples=count, derandomize=True)
 
 
 # Feasible, always ----------------------------------------------------------------------------
