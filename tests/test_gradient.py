@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import needs_workers
 
 from lbfgsb import _gradient
 from lbfgsb._gradient import FiniteDifference, make_gradient
@@ -22,11 +23,6 @@ from lbfgsb.benchmarks import rosenbrock, rosenbrock_grad
 
 METHODS = ["2-point", "3-point", "cs"]
 REAL_METHODS = ["2-point", "3-point"]
-
-needs_workers = pytest.mark.skipif(
-    not _gradient._HAS_WORKERS, reason="workers needs SciPy >= 1.16"
-)
-
 
 def smooth(x):
     """A function with a gradient that differs in every component; analytic, for 'cs'."""

@@ -21,6 +21,7 @@ from problems import (
     assert_same_run,
     bowl,
     bowl_grad,
+    needs_workers,
     projected_gradient,
     random_problem,
     rosen,
@@ -195,6 +196,7 @@ def test_finite_diff_rel_step_is_the_relative_step():
     np.testing.assert_allclose(steps, [0.0, 2e-3, 3e-3], rtol=1e-9)
 
 
+@needs_workers
 @pytest.mark.parametrize("jac", ["2-point", "3-point", "cs"])
 def test_workers_may_be_a_map(jac):
     batches = []
@@ -211,6 +213,7 @@ def test_workers_may_be_a_map(jac):
     assert_same_run(res, solve(jac=jac))
 
 
+@needs_workers
 def test_workers_may_be_a_number_of_processes():
     assert_same_run(solve(jac="2-point", workers=2, maxiter=5), solve(jac="2-point", maxiter=5))
 

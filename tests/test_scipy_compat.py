@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import scipy
 import scipy.optimize
+from problems import SCIPY
 from scipy.optimize import (
     Bounds,
     OptimizeResult,
@@ -41,7 +42,6 @@ from lbfgsb import scipy_compat
 SCIPYS = _lbfgsb_py._minimize_lbfgsb
 SCIPYS_WRAP = _minimize._wrap_callback
 SCIPYS_OPTIONS = scipy_compat._SCIPYS_PARAMETERS
-SCIPY = tuple(map(int, scipy.__version__.split(".")[:2]))
 BOUNDS = [(-2.0, 0.8), (None, None), (0.0, 3.0)]
 START = [-1.2, 1.0, 0.5]
 
