@@ -24,6 +24,7 @@ from lbfgsb.benchmarks import rosenbrock, rosenbrock_grad
 METHODS = ["2-point", "3-point", "cs"]
 REAL_METHODS = ["2-point", "3-point"]
 
+
 def smooth(x):
     """A function with a gradient that differs in every component; analytic, for 'cs'."""
     return np.sum(np.exp(0.3 * x) * np.arange(1, x.size + 1)) + x[0] * x[-1]
