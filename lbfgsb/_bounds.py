@@ -11,15 +11,14 @@ projected gradient P(x − g) − x (Byrd, Lu, Nocedal, Zhu 1995, eq. 6.1).
 from __future__ import annotations
 
 import reprlib
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 from lbfgsb._core.box import all_finite, kind_of_box
-
-Vector: TypeAlias = NDArray[np.float64]
+from lbfgsb._types import Vector
 
 _REAL_KINDS = frozenset("fiub")
 _INF = float("inf")

@@ -33,7 +33,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy._lib._util import MapWrapper
 from scipy.optimize._numdiff import approx_derivative
 
-Vector: TypeAlias = NDArray[np.float64]
+from lbfgsb._types import Vector
+
 Method: TypeAlias = Literal["2-point", "3-point", "cs"]
 MapLike: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 Gradient: TypeAlias = Callable[[Vector], Any]

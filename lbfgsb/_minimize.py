@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds, as_scale, as_start
@@ -22,10 +22,9 @@ from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._report import Report
 from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._solver import as_options
+from lbfgsb._types import Vector
 from lbfgsb._watch import Watch, as_callbacks
 from lbfgsb.diagnostics import warn_of_mismatch
-
-Vector = NDArray[np.float64]
 
 
 def minimize_lbfgsb(

@@ -13,12 +13,11 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
+from lbfgsb._types import Vector
 
-Vector = NDArray[np.float64]
 UpdateFunDef = Callable[
     [Vector, float, float, Vector, "deque[Vector]", "deque[Vector]"],
     "tuple[float, float, Vector, deque[Vector]]",

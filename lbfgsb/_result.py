@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
 from lbfgsb._core.solver import BaseSolver, unscaled_pairs
-
-Vector = NDArray[np.float64]
+from lbfgsb._types import Vector
 
 _FLOAT64 = np.dtype(np.float64)
 

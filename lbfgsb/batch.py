@@ -19,8 +19,8 @@ from lbfgsb._core.batch import Lockstep, solve_compiled
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._result import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
 from lbfgsb._solver import as_options
+from lbfgsb._types import Vector
 
-Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 _STATUS = np.array([status for status, _, _ in ENDS])

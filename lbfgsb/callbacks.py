@@ -35,6 +35,7 @@ from lbfgsb._core.recorder import Recorder
 from lbfgsb._numbers import as_number
 from lbfgsb._report import HEADER, ROWS_A_HEADER
 from lbfgsb._result import State
+from lbfgsb._types import Vector
 
 __all__ = [
     "EarlyStopping",
@@ -49,7 +50,6 @@ __all__ = [
     "TimeLimit",
 ]
 
-Vector = NDArray[np.float64]
 
 # The numbers that a state has; SciPy's own has fun alone.
 _NUMBERS = (

@@ -30,9 +30,9 @@ from scipy.optimize import Bounds, OptimizeResult, minimize
 from scipy.special import expit
 
 from lbfgsb import _bench, _run, get_grad_projection_inf_norm, minimize_lbfgsb
+from lbfgsb._types import Vector
 from lbfgsb.benchmarks import rosenbrock_fun_and_grad
 
-Vector: TypeAlias = NDArray[np.float64]
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _WIDTH = 80

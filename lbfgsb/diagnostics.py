@@ -22,8 +22,8 @@ from lbfgsb._bounds import as_bounds, as_start
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._result import MISMATCH_ALARM, PERSISTENT, memory_of, mismatch_evidence
+from lbfgsb._types import Vector
 
-Vector = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 WIDTH = 79  # of the texts
 

@@ -15,13 +15,13 @@ from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds
 from lbfgsb._core.recorder import Recorder
+from lbfgsb._types import Vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from lbfgsb.callbacks import History
 
-Vector = NDArray[np.float64]
 
 # Okabe and Ito's colours, the darker ones first; then the same with other dashes.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -33,9 +33,9 @@ from scipy.optimize._optimize import MemoizeJac
 from lbfgsb._bounds import as_bounds
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
+from lbfgsb._types import Vector
 from lbfgsb._watch import as_callbacks, is_history
 
-Vector = NDArray[np.float64]
 _Fixed = tuple[NDArray[np.bool_], Vector]
 
 _FTOL = 2.2204460492503131e-09
