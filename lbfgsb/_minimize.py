@@ -18,10 +18,10 @@ from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._lowlevel import as_compiled, is_compiled
+from lbfgsb._options import as_options
 from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._report import Report
 from lbfgsb._result import Memory, make_result, memory_of
-from lbfgsb._solver import as_options
 from lbfgsb._types import Vector
 from lbfgsb._watch import Watch, as_callbacks
 from lbfgsb.diagnostics import warn_of_mismatch

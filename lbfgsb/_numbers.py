@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 
@@ -38,3 +39,36 @@ def as_number(name: str, value: Any, least: float = 0.0) -> float:
         expected = "a number" if least == -math.inf else f">= {least:g}"
         raise ValueError(f"{name} must be {expected}; got {value}")
     return value
+
+
+def as_integer(name: str, value: Any, least: int) -> int:
+    """Return an integer, at most 2**62, which stands for infinity.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : int, a float without a fraction, or infinity
+    least : int
+        It must not be smaller.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the name of the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> as_integer("maxiter", 1e3, 0)
+    1000
+    """
+    if type(value) is not int:
+        if isinstance(value, float) and value == math.inf:
+            return 2**62
+        try:
+            value = int(value) if value == int(value) else operator.index(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{name} must be an integer; got {value!r}") from error
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}; got {value}")
+    return min(value, 2**62)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
-import operator
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -15,87 +12,10 @@ from lbfgsb._core.driver import Objective, run_iterations
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._lowlevel import as_compiled, is_compiled
-from lbfgsb._numbers import as_number
+from lbfgsb._numbers import as_integer
+from lbfgsb._options import as_options
 from lbfgsb._result import Memory, ending, make_result
 from lbfgsb.diagnostics import warn_of_mismatch
-
-
-def as_options(**options: Any) -> dict[str, Any]:
-    """Check the options of `minimize_lbfgsb` for the core and return them as it takes them.
-
-    Those who run many small problems give the same options each time: the answer is remembered.
-
-    Raises
-    ------
-    TypeError, ValueError
-        With the name of the option, what was expected and what came.
-    """
-    try:
-        return _remembered(**options)
-    except TypeError:  # something in it has no hash: an array of one element, say
-        return _check(**options)
-
-
-def _check(
-    *,
-    maxcor: int = 10,
-    ftarget: float | None = None,
-    ftol: float = 1e-5,
-    gtol: float = 1e-5,
-    maxiter: int = 50,
-    maxfun: int = 15000,
-    maxls: int = 20,
-    max_steplength: float = 1e8,
-    ftol_linesearch: float = 1e-3,
-    gtol_linesearch: float = 0.9,
-    xtol_linesearch: float = 0.1,
-    eps_SY: float = 2.2e-16,
-    is_check_factorizations: bool = False,
-    threads: int = 1,
-) -> dict[str, Any]:
-    c1 = as_number("ftol_linesearch", ftol_linesearch)
-    c2 = as_number("gtol_linesearch", gtol_linesearch)
-    if not 0 < c1 < c2 < 1:
-        raise ValueError(
-            "the line search needs 0 < ftol_linesearch < gtol_linesearch < 1; "
-            f"got ftol_linesearch={c1}, gtol_linesearch={c2}"
-        )
-    target = -math.inf if ftarget is None else as_number("ftarget", ftarget, -math.inf)
-    steplength = as_number("max_steplength", max_steplength)
-    if steplength == 0:
-        raise ValueError("max_steplength must be positive; got 0")
-    return {
-        "maxcor": _integer("maxcor", maxcor, 1),
-        "ftarget": target,
-        "ftol": as_number("ftol", ftol),
-        "gtol": as_number("gtol", gtol),
-        "maxiter": _integer("maxiter", maxiter, 0),
-        "maxfun": _integer("maxfun", maxfun, 0),
-        "maxls": _integer("maxls", maxls, 1),
-        "max_steplength": steplength,
-        "ftol_linesearch": c1,
-        "gtol_linesearch": c2,
-        "xtol_linesearch": as_number("xtol_linesearch", xtol_linesearch),
-        "eps_SY": as_number("eps_SY", eps_SY),
-        "threads": min(_integer("threads", threads, 1), 2**16),
-        "check": bool(is_check_factorizations),
-    }
-
-
-_remembered = functools.lru_cache(maxsize=32, typed=True)(_check)
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    if type(value) is not int:
-        if isinstance(value, float) and value == math.inf:
-            return 2**62
-        try:
-            value = int(value) if value == int(value) else operator.index(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"{name} must be an integer; got {value!r}") from error
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}; got {value}")
-    return min(value, 2**62)
 
 
 class Solver(BaseSolver):
@@ -265,7 +185,7 @@ class Solver(BaseSolver):
         >>> solver.message
         'CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL'
         """
-        count = 2**62 if iterations is None else _integer("iterations", iterations, 1)
+        count = 2**62 if iterations is None else as_integer("iterations", iterations, 1)
         if is_compiled(fun):
             objective: Any = as_compiled(fun, jac)
         elif not callable(fun):

@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Any, TypeGuard
 
 from lbfgsb._core.solver import BaseSolver
+from lbfgsb._options import as_options
 from lbfgsb._redefine import Redefinition
 from lbfgsb._report import Report
 from lbfgsb._result import Result, State
-from lbfgsb._solver import as_options
 from lbfgsb.callbacks import History
 
 _CHANGEABLE = ("ftol", "gtol", "maxiter", "maxfun", "maxcor")
