@@ -1,4 +1,4 @@
-"""What a run gives back: the result, its words, and what it needs to go on later.
+"""What a run gives back: the result, and what it needs to go on later.
 
 The inverse Hessian approximation is SciPy's `LbfgsInvHessProduct`, unpacked from the solver when
 it is first looked at: at n = 10⁷ the pairs are 1.6 GB, and most users never ask for them.
@@ -6,7 +6,6 @@ it is first looked at: at n = 10⁷ the pairs are 1.6 GB, and most users never a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,100 +14,10 @@ import numpy as np
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
 from lbfgsb._core.solver import BaseSolver, unscaled_pairs
+from lbfgsb._endings import ending
 from lbfgsb._types import Vector
 
 _FLOAT64 = np.dtype(np.float64)
-
-_NO_DIRECTION = (
-    "rounding leaves no direction along which f goes down; the projected gradient is too small "
-    "next to x, or the gradient so large or small that its square is not a number"
-)
-
-# The core's reasons (src/solver.pxd), in its order: status, success, message.
-RUNNING = 0
-ENDS: tuple[tuple[int, bool, str], ...] = (
-    (-1, False, "RUNNING"),
-    (0, True, "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL"),
-    (0, True, "CONVERGENCE: F_<=_TARGET"),
-    (0, True, "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL"),
-    (1, False, "STOP: TOTAL NO. of ITERATIONS REACHED LIMIT"),
-    (1, False, "STOP: TOTAL NO. of f AND g EVALUATIONS EXCEEDS LIMIT"),
-    (2, False, "ABNORMAL_TERMINATION_IN_LNSRCH"),
-    (2, False, "ABNORMAL: NOT FINITE AT X0"),
-    (3, True, "STOP: USER CALLBACK"),
-    (2, False, f"ABNORMAL_TERMINATION_IN_LNSRCH: {_NO_DIRECTION}"),
-)
-NO_STEP = 6
-NOT_FINITE = 7
-_STOPPED = 8
-
-# `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py shows why.
-MISMATCH_ALARM = 0.35
-# After so many searches in a row with such a mismatch it is persistent.
-PERSISTENT = 6
-# A line search that was meant to lower f by less than this, relative to f, fails by rounding or
-# noise of that size.
-SMALL_DECREASE = 1e-9
-
-
-def ending(solver: BaseSolver) -> tuple[int, bool, str]:
-    """Return status, success and message of a run as it stands."""
-    status, success, message = ENDS[solver._reason]
-    if solver._reason == _STOPPED and solver._stop_reason is not None:
-        message += f": {solver._stop_reason}"
-    elif solver._reason == NOT_FINITE:
-        message += what_is_not_finite(solver.fun, solver.jac)
-    elif solver._reason == NO_STEP:
-        message += why_no_step(solver.fun, *solver._failure)
-    return status, success, message
-
-
-def what_is_not_finite(fun: float, jac: Vector) -> str:
-    """Say what ended a run at its start, to go on with after the message."""
-    if not math.isfinite(fun):
-        return f": fun(x0) is {fun}, which is not finite"
-    bad = np.flatnonzero(~np.isfinite(jac))
-    return f": {bad.size} components of the gradient at x0 are not finite, first {bad[0]}"
-
-
-def mismatch_evidence(changes: list[tuple[float, float, float]]) -> str:
-    """Say in one sentence how f and its slopes disagree.
-
-    Parameters
-    ----------
-    changes : list of (change of f, what the slopes predict, ratio)
-        Along the last steps, oldest first.
-    """
-    change, predicted = (math.fsum(check[i] for check in changes) for i in (0, 1))
-    if not abs(change - predicted) > 0.1 * max(abs(change), abs(predicted)):
-        change, predicted, _ = max(changes, key=lambda check: check[2])
-    return (
-        "the gradient seems inconsistent with fun: along the last steps f changed by "
-        f"{change:.3g} where the gradient predicts {predicted:.3g}; see lbfgsb.check_gradient"
-    )
-
-
-def why_no_step(
-    fun: float,
-    decrease: float,
-    not_finite: bool,
-    mismatch: float,
-    checks: list[tuple[float, float, float]],
-) -> str:
-    """Say in one sentence what a line search that found no step points to, after the message."""
-    if not_finite:
-        return ": f or its gradient was not finite at any point tried from the last iterate"
-    if mismatch > MISMATCH_ALARM:
-        return f": {mismatch_evidence(checks)}"
-    if decrease <= SMALL_DECREASE * max(abs(fun), 1.0):
-        return (
-            f": the search was for a decrease of f by {decrease:.1e} at f = {fun:.6g}, which "
-            "rounding errors or noise in f can hide"
-        )
-    return (
-        f": no lower f was found where the gradient predicts a decrease of {decrease:.3g}; f may "
-        "jump or have a kink here; see lbfgsb.diagnose"
-    )
 
 
 class Memory:

@@ -16,9 +16,9 @@ from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
+from lbfgsb._endings import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._options import as_options
-from lbfgsb._result import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
 from lbfgsb._types import Vector
 
 Indices = NDArray[np.intp]

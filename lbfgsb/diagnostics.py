@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from lbfgsb._bounds import as_bounds, as_start
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
-from lbfgsb._result import MISMATCH_ALARM, PERSISTENT, memory_of, mismatch_evidence
+from lbfgsb._endings import MISMATCH_ALARM, PERSISTENT, mismatch_evidence
+from lbfgsb._result import memory_of
 from lbfgsb._types import Vector
 
 EPS = float(np.finfo(np.float64).eps)

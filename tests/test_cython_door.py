@@ -41,7 +41,7 @@ from problems import LOWER, UPPER, X0, log_barrier, log_barrier_grad, same_bits
 
 import lbfgsb
 from lbfgsb import minimize_lbfgsb
-from lbfgsb._result import ENDS
+from lbfgsb._endings import ENDS
 from lbfgsb.benchmarks import compiled_rosenbrock
 
 TIGHT = {"ftol": 0.0, "gtol": 1e-8, "maxiter": 1000}

@@ -12,7 +12,7 @@ from lbfgsb._core.testing import monitor
 from problems import random_problem, rosen, rosen_fg, rosen_grad, same_bits
 
 from lbfgsb import GradientWarning, Solver, check_gradient, diagnose, minimize_lbfgsb
-from lbfgsb._result import MISMATCH_ALARM
+from lbfgsb._endings import MISMATCH_ALARM
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
