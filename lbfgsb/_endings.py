@@ -1,8 +1,13 @@
-"""How runs end: status, success and message, and what the message says of the cause."""
+"""How runs end: status, success and message, what the message says of the cause, and the warning.
+
+The monitor that sees without any evaluation that values and slopes do not belong together is in
+``src/slope_monitor.pyx``.
+"""
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
@@ -31,6 +36,8 @@ ENDS: tuple[tuple[int, bool, str], ...] = (
 NO_STEP = 6
 NOT_FINITE = 7
 _STOPPED = 8
+
+ABNORMAL = 2  # a status
 
 # `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py shows why.
 MISMATCH_ALARM = 0.35
@@ -99,3 +106,31 @@ def why_no_step(
         f": no lower f was found where the gradient predicts a decrease of {decrease:.3g}; f may "
         "jump or have a kink here; see lbfgsb.diagnose"
     )
+
+
+class GradientWarning(UserWarning):
+    """The gradient seems inconsistent with the objective function."""
+
+
+def warn_of_mismatch(solver: BaseSolver, status: int, stacklevel: int = 2) -> None:
+    """Warn if the run's own evidence is against the gradient.
+
+    Parameters
+    ----------
+    solver : BaseSolver
+        Its run is over.
+    status : int
+        Of the result. An abnormal end is evidence itself; else the mismatch must be persistent.
+    stacklevel : int, default 2
+        As in `warnings.warn`.
+    """
+    if is_inconsistent(solver, status):
+        evidence = mismatch_evidence(solver._slope_checks)
+        warnings.warn(evidence, GradientWarning, stacklevel=stacklevel + 1)
+
+
+def is_inconsistent(solver: BaseSolver, status: int) -> bool:
+    """Whether f and its slopes disagree so that it can't be curvature."""
+    if not solver.gradient_mismatch > MISMATCH_ALARM:
+        return False
+    return status == ABNORMAL or solver._mismatch_alarms >= PERSISTENT

@@ -16,6 +16,7 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.solver import BaseSolver
+from lbfgsb._endings import warn_of_mismatch
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._options import as_options
@@ -24,7 +25,6 @@ from lbfgsb._report import Report
 from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._types import Vector
 from lbfgsb._watch import Watch, as_callbacks
-from lbfgsb.diagnostics import warn_of_mismatch
 
 
 def minimize_lbfgsb(

@@ -11,12 +11,11 @@ from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.driver import Objective, run_iterations
 from lbfgsb._core.objective import convert_gradient, convert_value
 from lbfgsb._core.solver import BaseSolver
-from lbfgsb._endings import ending
+from lbfgsb._endings import ending, warn_of_mismatch
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options
 from lbfgsb._result import Memory, make_result
-from lbfgsb.diagnostics import warn_of_mismatch
 
 
 class Solver(BaseSolver):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,49 +19,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb._bounds import as_bounds, as_start
 from lbfgsb._core.objective import convert_gradient, convert_value
-from lbfgsb._core.solver import BaseSolver
-from lbfgsb._endings import MISMATCH_ALARM, PERSISTENT, mismatch_evidence
+from lbfgsb._endings import (
+    ABNORMAL,
+    MISMATCH_ALARM,
+    PERSISTENT,
+    GradientWarning,
+    mismatch_evidence,
+)
 from lbfgsb._result import memory_of
 from lbfgsb._types import Vector
 
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "GradientReport",
+    "GradientWarning",
+    "check_gradient",
+    "diagnose",
+]
+
 EPS = float(np.finfo(np.float64).eps)
 WIDTH = 79  # of the texts
-
-# ---------------------------------------------------------------------------------------------
-# The warning
-# ---------------------------------------------------------------------------------------------
-
-
-class GradientWarning(UserWarning):
-    """The gradient seems inconsistent with the objective function."""
-
-
-_ABNORMAL = 2
-
-
-def warn_of_mismatch(solver: BaseSolver, status: int, stacklevel: int = 2) -> None:
-    """Warn if the run's own evidence is against the gradient.
-
-    Parameters
-    ----------
-    solver : BaseSolver
-        Its run is over.
-    status : int
-        Of the result. An abnormal end is evidence itself; else the mismatch must be persistent.
-    stacklevel : int, default 2
-        As in `warnings.warn`.
-    """
-    if is_inconsistent(solver, status):
-        evidence = mismatch_evidence(solver._slope_checks)
-        warnings.warn(evidence, GradientWarning, stacklevel=stacklevel + 1)
-
-
-def is_inconsistent(solver: BaseSolver, status: int) -> bool:
-    """Whether f and its slopes disagree so that it can't be curvature."""
-    if not solver.gradient_mismatch > MISMATCH_ALARM:
-        return False
-    return status == _ABNORMAL or solver._mismatch_alarms >= PERSISTENT
-
 
 # ---------------------------------------------------------------------------------------------
 # A derivative along a line, with its error
@@ -727,7 +704,7 @@ def _look_at_start(run: _Run) -> Finding | None:
             {"fun": run.f},
         )
     bad = np.flatnonzero(~np.isfinite(run.g))
-    if bad.size and run.status == _ABNORMAL:
+    if bad.size and run.status == ABNORMAL:
         return Finding(
             "start not finite",
             "problem",
@@ -826,7 +803,7 @@ def _look_at_gradient(run: _Run) -> Finding | None:
         )
     return Finding(
         "gradient",
-        "problem" if run.status == _ABNORMAL or run.alarms >= PERSISTENT else "hint",
+        "problem" if run.status == ABNORMAL or run.alarms >= PERSISTENT else "hint",
         f"{evidence[0].upper()}{evidence[1:].partition(';')[0]} (mismatch {run.mismatch:.2f}, "
         "from 0, fine, to 1, hopeless).",
         "lbfgsb.check_gradient(fun, jac, x) for which component is wrong; if it finds none, f is "
@@ -887,7 +864,7 @@ def _look_at_not_finite(run: _Run) -> Finding | None:
     count = int(run.monitor[3])
     return Finding(
         "not finite",
-        "problem" if run.status == _ABNORMAL else "hint",
+        "problem" if run.status == ABNORMAL else "hint",
         f"f or its gradient was not finite at {count} of {_counted(run.nfev, 'point')}; shorter "
         f"steps were tried there. The last iterate, {_short(run.x)}, is fine.",
         "bounds that keep x where f is defined, or a logarithm or other parametrisation.",
