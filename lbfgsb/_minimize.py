@@ -18,10 +18,10 @@ from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.solver import BaseSolver
 from lbfgsb._endings import warn_of_mismatch
 from lbfgsb._gradient import FiniteDifference, make_gradient
+from lbfgsb._log import Log
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._options import as_options
 from lbfgsb._redefine import Redefinition, UpdateFunDef
-from lbfgsb._report import Report
 from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._types import Vector
 from lbfgsb._watch import Watch, as_callbacks
@@ -272,9 +272,9 @@ def minimize_lbfgsb(
             redefine = Redefinition(
                 solver, update_fun_def, maxcor, options["eps_SY"], logger, extra.get("iterates")
             )
-        report = None
+        log = None
         if logger is not None and iprint >= 0:
-            report = Report(solver, logger, iprint)
+            log = Log(solver, logger, iprint)
 
         def on_start() -> None:
             if callable(ftarget) or callable(gtol):
@@ -283,17 +283,17 @@ def minimize_lbfgsb(
                     float(ftarget()) if callable(ftarget) else now["ftarget"],
                     float(gtol()) if callable(gtol) else now["gtol"],
                 )
-            if report is not None:
-                report.start()
+            if log is not None:
+                log.start()
 
-        watch = stack.enter_context(Watch(callbacks, solver, redefine, report))
+        watch = stack.enter_context(Watch(callbacks, solver, redefine, log))
         if solver._phase != _START:
             on_start()
             if redefine is not None and "iterates" not in extra:
                 redefine()
         run(solver, objective, on_start, redefine, watch.on_iterate, watch.recorders)
-        if report is not None:
-            report.end()
+        if log is not None:
+            log.end()
     memory = Memory(solver)
     if redefine is not None:
         memory.extra["iterates"] = redefine.iterates()

@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any, TypeGuard
 
 from lbfgsb._core.solver import BaseSolver
+from lbfgsb._log import Log
 from lbfgsb._options import as_options
 from lbfgsb._redefine import Redefinition
-from lbfgsb._report import Report
 from lbfgsb._result import Result, State
 from lbfgsb.callbacks import History
 
@@ -58,7 +58,7 @@ class Watch:
         From `as_callbacks`.
     solver : BaseSolver
     redefine : Redefinition, optional
-    report : Report, optional
+    log : Log, optional
         Told of each iterate after the callbacks.
 
     Attributes
@@ -74,13 +74,13 @@ class Watch:
         callbacks: list[Callable[..., Any]],
         solver: BaseSolver,
         redefine: Redefinition | None = None,
-        report: Report | None = None,
+        log: Log | None = None,
     ) -> None:
         self._callbacks, self._solver = callbacks, solver
-        self._redefine, self._report = redefine, report
+        self._redefine, self._log = redefine, log
         self.recorders = tuple(c for c in callbacks if is_history(c))
         self._calls = [_as_call(c) for c in callbacks if not is_history(c)]
-        self.on_iterate = self._on_iterate if self._calls or report is not None else None
+        self.on_iterate = self._on_iterate if self._calls or log is not None else None
         self._ends = ExitStack()
 
     def __enter__(self) -> Watch:
@@ -116,8 +116,8 @@ class Watch:
                 if not stop and why.args:
                     self._solver._stop_reason = str(why.args[0])
                 stop = True
-        if self._report is not None:
-            self._report.iterate()
+        if self._log is not None:
+            self._log.iterate()
         return stop
 
     def _tell(self, call: Callable[[State], Any], change: Any) -> Any:

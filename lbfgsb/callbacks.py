@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._core.recorder import Recorder
+from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_number
-from lbfgsb._report import HEADER, ROWS_A_HEADER
 from lbfgsb._result import State
 from lbfgsb._types import Vector
 

@@ -12,7 +12,7 @@ _DETAIL = 99
 ROWS_A_HEADER = 50
 
 
-class Report:
+class Log:
     """Writes to a logger how a run goes.
 
     Parameters
