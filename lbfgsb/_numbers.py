@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 
 def as_number(name: str, value: Any, least: float = 0.0) -> float:
     """Return a real number as a float.
@@ -72,3 +74,31 @@ def as_integer(name: str, value: Any, least: int) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
     return min(value, 2**62)
+
+
+def as_count(name: str, value: Any, least: int = 1) -> int:
+    """Return a number of things as an int; a float is none, nor is a bool.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : int
+    least : int, default 1
+        It must not be smaller.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the name of the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> as_count("every", 3)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer; got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}; got {value}")
+    return int(value)

@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any, TypeGuard
 
 from lbfgsb._core.solver import BaseSolver
+from lbfgsb._history import History
 from lbfgsb._log import Log
 from lbfgsb._options import as_options
 from lbfgsb._redefine import Redefinition
 from lbfgsb._result import Result, State
-from lbfgsb.callbacks import History
 
 _CHANGEABLE = ("ftol", "gtol", "maxiter", "maxfun", "maxcor")
 

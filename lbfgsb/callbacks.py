@@ -28,12 +28,11 @@ from types import FrameType, TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from lbfgsb._core.recorder import Recorder
+from lbfgsb._history import NUMBERS, History
 from lbfgsb._log import HEADER, ROWS_A_HEADER
-from lbfgsb._numbers import as_number
+from lbfgsb._numbers import as_count, as_number
 from lbfgsb._result import State
 from lbfgsb._types import Vector
 
@@ -49,171 +48,6 @@ __all__ = [
     "TensorBoard",
     "TimeLimit",
 ]
-
-
-# The numbers that a state has; SciPy's own has fun alone.
-_NUMBERS = (
-    "nit",
-    "nfev",
-    "njev",
-    "fun",
-    "projected_gradient",
-    "steplength",
-    "active_bounds",
-)
-
-
-class History(Recorder):
-    """The numbers of every iterate, in arrays, and x or the bounds every so often.
-
-    Parameters
-    ----------
-    x_every : int, default 0
-        Keep x as well, for each iterate whose number is a multiple of `x_every`; 0: never.
-    bounds_every : int, default 0
-        Keep likewise which variables are at a bound, one byte each; `lbfgsb.plot_bounds` shows it.
-
-    Attributes
-    ----------
-    nit, nfev, njev, active_bounds : ndarray of int64, shape (k,)
-        The number of each of the k iterates, the evaluations of f and of the gradient up to there,
-        the variables held by a bound; -1 where a solver does not tell.
-    fun, projected_gradient, steplength : ndarray of float64, shape (k,)
-        f, the inf-norm of the projected gradient, the multiple of the search direction in the step
-        to the iterate; NaN where a solver does not tell.
-    time : ndarray of float64, shape (k,)
-        Wall time in seconds since the run began; since the history was made where the solver does
-        not tell.
-    x : ndarray of float64, shape (j, n)
-        The iterates that were kept, and in ``x_nit``, shape (j,), their numbers.
-    at_bounds : ndarray of int8, shape (j, n)
-        -1 where a variable is at its lower bound, 1 at its upper, 2 where both are equal, else 0;
-        ``at_bounds_nit``, shape (j,), has the numbers of the iterates.
-
-    Notes
-    -----
-    There is a row for each iterate of a run, however it ends: ``len(history) == res.nit``. The
-    core writes it without a call of Python; at n = 10 that adds 0.2 µs to an iteration.
-
-    A history belongs to one run and what it is resumed by. Given to a run that starts from a
-    checkpoint, it goes on if it has the checkpoint's iterate; rows beyond that one are dropped,
-    and its clock goes on too. Any other run begins it anew. With an empty history, the resumed
-    run's own iterates are recorded; their numbers, in ``nit``, still are those of the whole.
-
-    The arrays are read-only views and never change: those of a run that goes on do not grow.
-    A result has a copy of the first history of its run, as the attribute ``res.history``.
-
-    Examples
-    --------
-    >>> from lbfgsb import minimize_lbfgsb
-    >>> from lbfgsb.callbacks import History
-    >>> history = History()
-    >>> res = minimize_lbfgsb(x0=[3.0, -1.0], fun=lambda x: (x @ x, 2 * x), jac=True,
-    ...                       bounds=[(1, None), (None, None)], callback=history)
-    >>> len(history) == res.nit, bool(history.fun[-1] == res.fun)
-    (True, True)
-    >>> history.active_bounds
-    array([0, 1])
-    """
-
-    def __init__(self, x_every: int = 0, bounds_every: int = 0) -> None:
-        super().__init__(
-            _count("x_every", x_every, least=0), _count("bounds_every", bounds_every, least=0)
-        )
-
-    def __call__(self, *, intermediate_result: OptimizeResult) -> None:
-        """Add an iterate. Runs of lbfgsb need no call: their driver writes the rows."""
-        state = intermediate_result
-        solver = state.solver if isinstance(state, State) else None
-        if solver is not None:
-            self._record(solver)
-            return
-        numbers = {name: float(state.get(name, math.nan)) for name in _NUMBERS[1:]}
-        self._append(
-            nit=int(state.get("nit", len(self) + 1)),
-            f=numbers.pop("fun"),
-            x=state.get("x"),
-            **numbers,
-        )
-
-    @property
-    def nit(self) -> NDArray[np.int64]:
-        return self._integers(0)
-
-    @property
-    def nfev(self) -> NDArray[np.int64]:
-        return self._integers(1)
-
-    @property
-    def njev(self) -> NDArray[np.int64]:
-        return self._integers(2)
-
-    @property
-    def fun(self) -> Vector:
-        return self._tables()[0][:, 3]
-
-    @property
-    def projected_gradient(self) -> Vector:
-        return self._tables()[0][:, 4]
-
-    @property
-    def steplength(self) -> Vector:
-        return self._tables()[0][:, 5]
-
-    @property
-    def active_bounds(self) -> NDArray[np.int64]:
-        return self._integers(6)
-
-    @property
-    def time(self) -> Vector:
-        return self._tables()[0][:, 7]
-
-    @property
-    def x(self) -> Vector:
-        points = self._tables()[1]
-        return np.empty((0, 0)) if points is None else points[:, 1:]
-
-    @property
-    def x_nit(self) -> NDArray[np.int64]:
-        points = self._tables()[1]
-        return np.empty(0, np.int64) if points is None else points[:, 0].astype(np.int64)
-
-    @property
-    def at_bounds(self) -> NDArray[np.int8]:
-        status = self._tables()[3]
-        return np.empty((0, 0), np.int8) if status is None else status
-
-    @property
-    def at_bounds_nit(self) -> NDArray[np.int64]:
-        nit = self._tables()[2]
-        return np.empty(0, np.int64) if nit is None else nit[:, 0].astype(np.int64)
-
-    def _integers(self, column: int) -> NDArray[np.int64]:
-        return np.nan_to_num(self._tables()[0][:, column], nan=-1).astype(np.int64)
-
-    def to_dataframe(self) -> Any:
-        """Return the numbers as a `pandas.DataFrame`, with nit as its index.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("History.to_dataframe needs pandas: pip install pandas") from error
-        columns = {name: getattr(self, name) for name in (*_NUMBERS, "time")}
-        return pandas.DataFrame(columns).set_index("nit")
-
-    def __repr__(self) -> str:
-        if len(self) == 0:
-            return "<History: empty>"
-        first, last = self.nit[0], self.nit[-1]
-        return (
-            f"<History: iterates {first} to {last}, f = {self.fun[-1]:.6g}, "
-            f"|proj g| = {self.projected_gradient[-1]:.3g}, {self.time[-1]:.3g} s>"
-        )
 
 
 class Callback:
@@ -251,9 +85,9 @@ class Callback:
             raise StopIteration(why)
 
     def _numbers(self, state: OptimizeResult) -> dict[str, float]:
-        """Return what the state knows of `_NUMBERS`; the iterates are counted if it does not."""
+        """Return what the state knows of `NUMBERS`; the iterates are counted if it does not."""
         self._iterates += 1
-        numbers = {name: state[name] for name in _NUMBERS if name in state}
+        numbers = {name: state[name] for name in NUMBERS if name in state}
         return {"nit": self._iterates} | numbers
 
 
@@ -326,7 +160,7 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         monitor: str | Callable[[OptimizeResult], float] = "fun",
     ) -> None:
-        self.patience = _count("patience", patience)
+        self.patience = as_count("patience", patience)
         self.min_delta = as_number("min_delta", min_delta)
         self._monitor = _Monitor(monitor)
         self.begin_run(None)
@@ -496,7 +330,7 @@ class Print(Callback):
     )
 
     def __init__(self, every: int = 1, file: IO[str] | None = None) -> None:
-        self.every, self._file = _count("every", every), file
+        self.every, self._file = as_count("every", every), file
         self._rows = 0
         self._missed: dict[str, float] | None = None
 
@@ -555,7 +389,7 @@ class JSONLines(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1, append: bool = False) -> None:
-        self.path, self.every, self.append = os.fspath(path), _count("every", every), append
+        self.path, self.every, self.append = os.fspath(path), as_count("every", every), append
         self._file: IO[str] | None = None
         self._start = 0.0
 
@@ -604,7 +438,7 @@ class TensorBoard(Callback):
     def __init__(self, writer: Any, every: int = 1, prefix: str = "lbfgsb/") -> None:
         if not callable(getattr(writer, "add_scalar", None)):
             raise TypeError(f"writer must have a method add_scalar; got {writer!r}")
-        self.writer, self.every, self.prefix = writer, _count("every", every), prefix
+        self.writer, self.every, self.prefix = writer, as_count("every", every), prefix
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:
         """Write the numbers if it is their turn."""
@@ -821,11 +655,11 @@ class _Monitor:
     def __init__(self, monitor: str | Callable[[OptimizeResult], float]) -> None:
         if callable(monitor):
             self.name = getattr(monitor, "__name__", "monitor")
-        elif monitor in _NUMBERS:
+        elif monitor in NUMBERS:
             self.name = monitor
         else:
             raise ValueError(
-                f"monitor must be callable or one of {', '.join(_NUMBERS)}; got {monitor!r}"
+                f"monitor must be callable or one of {', '.join(NUMBERS)}; got {monitor!r}"
             )
         self._monitor = monitor
 
@@ -835,11 +669,3 @@ class _Monitor:
         if self._monitor not in state:
             raise ValueError(f"the state of this solver has no {self._monitor!r} to monitor")
         return float(state[self._monitor])
-
-
-def _count(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer; got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}; got {value}")
-    return int(value)

@@ -1,5 +1,6 @@
 """The callbacks of lbfgsb.callbacks, and the protocol by which a run tells of itself."""
 
+import base64
 import builtins
 import doctest
 import io
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from functools import partial
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +32,7 @@ from problems import (
 )
 from scipy.optimize import OptimizeResult, minimize
 
-from lbfgsb import callbacks, minimize_lbfgsb, plotting
+from lbfgsb import _history, callbacks, minimize_lbfgsb, plotting
 from lbfgsb.callbacks import (
     EarlyStopping,
     History,
@@ -198,7 +200,9 @@ def test_without_a_reason_the_message_is_that_of_lbfgsb_11():
     assert solve(callback=lambda xk: "truthy").message == STOPPED
 
 
-@pytest.mark.parametrize("module", [callbacks, plotting], ids=["callbacks", "plotting"])
+@pytest.mark.parametrize(
+    "module", [_history, callbacks, plotting], ids=["history", "callbacks", "plotting"]
+)
 def test_the_examples_of_the_docstrings(module):
     done = doctest.testmod(module)
     assert done.attempted > 3
@@ -581,6 +585,29 @@ def test_a_pickled_history_is_the_same():
     assert other.at_bounds.tolist() == history.at_bounds.tolist()
     assert (other.x_every, other.bounds_every, other.note) == (2, 3, "kept")
     assert len(pickle.dumps(History())) < 1000
+
+
+# A History(x_every=2, bounds_every=1) of four iterates, as pickle.dumps gave it when the class was
+# at home in lbfgsb.callbacks; compressed by zlib.
+OLD_PICKLE = (
+    "eNprYJl6j4kBDHoEcpLS0ouT9JITc3KSEpOzi6f0sHtkFpfkF1VOmTxFs3GKhjeTN2OPKFRZfHJ+UapeUSqQSkkt"
+    "mtLDGpKYlJMKVNnDmleaW1AJpFNKKgvAIkxpFlM6O9qnBAHNYO5htJni5+fn9R8IwIQ3Q8mUJG+OHjGwPqjBuaU5"
+    "JZmJRUWJQIN44kHW5BWXFJUmlwDNy2DvYc9LgUhOnuLN0DrFmTFpCsR4Rm8Wb462KRk8nU4MjAxQ8MEeynCA0S+4"
+    "oi8c1nZxONHxkvlbOKPDtBfWC6QOXISpA4KGrV3+Emj6OOB0064t8cL9gg4XjtduF/n12R7VHhDdIJ5kI2uPqk8A"
+    "Tp8wYl95Z4mAwwplofuM615i0c/wadJROXtUfSJoNEwc3Z8g+kBWsI+C/RRg0IICJoMtg8ebOUMwQxgUXBmisMBi"
+    "8mYGB5azAcynEjKOS74yfUPzOdwmOI1iMiOmySzejBCTFbDHASJMkEzi7GHKNEROKjXYkgoTNtuYgLbpdzpzAI1k"
+    "BEGYqbUghh4AMuzPCw=="
+)
+
+
+def test_a_history_that_was_pickled_before_the_class_moved_is_read():
+    history = pickle.loads(zlib.decompress(base64.b64decode(OLD_PICKLE)))
+    assert type(history) is History
+    assert (history.x_every, history.bounds_every) == (2, 1)
+    assert history.nfev.tolist() == [2, 3, 4, 5]
+    assert history.fun.tolist() == [40.34191326566162, 4.389722342878146, 4.160998002113679, 4.0]
+    assert history.x.tolist() == [[1.3757225433526, 2.0], [2.0, 2.0]]
+    assert history.at_bounds.tolist() == [[0, 0], [0, 1], [0, 1], [0, 1]]
 
 
 def test_a_result_has_a_copy_of_the_history():
