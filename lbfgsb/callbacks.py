@@ -35,6 +35,7 @@ from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_count, as_number
 from lbfgsb._result import State
 from lbfgsb._types import Vector
+from lbfgsb.plotting import LiveFigure, check_x, pyplot
 
 __all__ = [
     "EarlyStopping",
@@ -600,12 +601,9 @@ class LivePlot(Callback):
     _PAUSE = 4.0
 
     def __init__(self, interval: float = 0.2, x: str = "nit") -> None:
-        from lbfgsb.plotting import LiveFigure, check_x, pyplot
-
         pyplot()
         check_x(x)
         self._interval, self._x = as_number("interval", interval), x
-        self._new_figure = LiveFigure
         self.history = History()
         self._live: LiveFigure | None = None
         self._next = -math.inf
@@ -642,7 +640,7 @@ class LivePlot(Callback):
 
     def _draw(self) -> None:
         if self._live is None:
-            self._live = self._new_figure(self._x)
+            self._live = LiveFigure(self._x)
         self._live.draw(self.history)
 
 

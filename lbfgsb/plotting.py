@@ -14,13 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds
-from lbfgsb._core.recorder import Recorder
+from lbfgsb._history import History
 from lbfgsb._types import Vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from lbfgsb.callbacks import History
 
 
 # Okabe and Ito's colours, the darker ones first; then the same with other dashes.
@@ -143,7 +141,7 @@ def _as_runs(
     runs: Any, labels: Sequence[str] | None, x: str
 ) -> tuple[list[History], list[str | None]]:
     """Return histories and their names."""
-    if isinstance(runs, (Recorder, OptimizeResult)):
+    if isinstance(runs, (History, OptimizeResult)):
         runs = [runs]
         names: list[str | None] = [None]
     elif isinstance(runs, Mapping):
@@ -168,16 +166,16 @@ def _as_runs(
 
 
 def _as_history(run: Any) -> History:
-    if isinstance(run, Recorder):
-        return run  # type: ignore[return-value]
+    if isinstance(run, History):
+        return run
     if not isinstance(run, OptimizeResult):
         raise TypeError(f"a run must be a History or a result; got {type(run).__name__}")
     history = getattr(run, "history", None)
-    if not isinstance(history, Recorder):
+    if not isinstance(history, History):
         raise ValueError(
             "this result has no history: give minimize_lbfgsb callback=callbacks.History()"
         )
-    return history  # type: ignore[return-value]
+    return history
 
 
 def _as_axes(plt: Any, ax: Axes | Sequence[Axes] | None) -> NDArray[np.object_]:
