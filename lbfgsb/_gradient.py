@@ -30,9 +30,8 @@ from typing import Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy._lib._util import MapWrapper
-from scipy.optimize._numdiff import approx_derivative
 
+from lbfgsb import _scipy
 from lbfgsb._types import Vector
 
 Method: TypeAlias = Literal["2-point", "3-point", "cs"]
@@ -40,9 +39,6 @@ MapLike: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[An
 Gradient: TypeAlias = Callable[[Vector], Any]
 
 METHODS: tuple[Method, ...] = ("2-point", "3-point", "cs")
-
-# approx_derivative has `workers`, and `full_output` with it, since SciPy 1.16.
-_HAS_WORKERS = "workers" in inspect.signature(approx_derivative).parameters
 
 # An interval narrower than this many ulps holds no difference of f that is more than rounding:
 # the values differ by less than f's own error, and the nodes of '3-point' fall on one another.
@@ -220,7 +216,7 @@ class FiniteDifference:
         self._rel_step = _as_step("rel_step", rel_step, n)
         self._abs_step = _as_step("abs_step", abs_step, n)
         self._workers = _as_workers(workers)
-        self._pool: MapWrapper | None = None
+        self._pool: Any = None
         self.nfev = 0
 
         # Indices of the variables to difference; None stands for all of them.
@@ -280,7 +276,7 @@ class FiniteDifference:
         bounds = (-np.inf, np.inf) if self._lower is None else (self._lower, self._upper)
         try:
             with np.errstate(all="ignore"):
-                out = approx_derivative(
+                out = _scipy.approx_derivative(
                     fun,
                     z,
                     method=self._method,
@@ -317,7 +313,7 @@ class FiniteDifference:
             mapping = workers
         else:
             if self._pool is None:
-                self._pool = MapWrapper(workers)
+                self._pool = _scipy.map_wrapper(workers)
             mapping = self._pool.pool.map
             evaluate = _Sealed(evaluate)
         yield from context.run(lambda: list(mapping(evaluate, points)))
@@ -483,7 +479,7 @@ def _as_workers(workers: Any) -> int | MapLike | None:
     """Return None for evaluations in this thread, a number of processes, or a map."""
     if workers is None:
         return None
-    if not _HAS_WORKERS:
+    if not _has_workers():
         raise ValueError("workers needs SciPy >= 1.16; with an older SciPy it must be None.")
     if callable(workers):
         return cast(MapLike, workers)
@@ -498,6 +494,12 @@ def _as_workers(workers: Any) -> int | MapLike | None:
             f"workers must be a positive number of processes, or -1 for all; got {count}."
         )
     return None if count == 1 else count
+
+
+@functools.cache
+def _has_workers() -> bool:
+    """approx_derivative has `workers`, and `full_output` with it, since SciPy 1.16."""
+    return "workers" in inspect.signature(_scipy.approx_derivative).parameters
 
 
 def _describe(value: object) -> str:

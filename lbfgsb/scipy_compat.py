@@ -20,16 +20,16 @@ import inspect
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import OptimizeResult, OptimizeWarning, _lbfgsb_py, _minimize
-from scipy.optimize._optimize import MemoizeJac
+from scipy.optimize import OptimizeResult, OptimizeWarning
 
+from lbfgsb import _scipy
 from lbfgsb._bounds import as_bounds
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
@@ -42,17 +42,6 @@ _FTOL = 2.2204460492503131e-09
 _EPSMCH = float(np.finfo(np.float64).eps)
 _CALLBACK_STOPPED = "`callback` raised `StopIteration`."
 
-# SciPy's own functions, kept from before any patch.
-_SCIPYS_MINIMIZE_LBFGSB = _lbfgsb_py._minimize_lbfgsb
-_SCIPYS_WRAP_CALLBACK = _minimize._wrap_callback
-_SCIPYS_PARAMETERS = inspect.signature(_SCIPYS_MINIMIZE_LBFGSB).parameters
-
-# Of no effect in the installed SciPy or, before 1.15, in ours; gone from SciPy 1.18 on.
-_PRINTING = frozenset({"disp", "iprint"} & _SCIPYS_PARAMETERS.keys())
-# `workers` is known where the installed SciPy knows it.
-_OPTIONS = frozenset(inspect.signature(minimize_lbfgsb).parameters) - (
-    {"x0", "fun", "jac", "bounds", "callback"} | ({"workers"} - _SCIPYS_PARAMETERS.keys())
-)
 _FMIN_NAMES_THEM = frozenset({"maxcor", "ftol", "gtol", "eps"})
 
 
@@ -135,7 +124,7 @@ def fmin_l_bfgs_b(
     (array([1., 0.]), 1.0, 0)
     """
     for name in options:
-        if name not in (_OPTIONS | _PRINTING) - _FMIN_NAMES_THEM:
+        if name not in (_known_options() | _printing_options()) - _FMIN_NAMES_THEM:
             raise TypeError(f"fmin_l_bfgs_b() got an unexpected keyword argument '{name}'")
     jac: Any = None if approx_grad else fprime
     if jac is None and not approx_grad:
@@ -368,7 +357,7 @@ def _our_minimize_lbfgsb(
     _, fixed = _without_removal(fun)
     for one in callback.callbacks:
         one.fixed = fixed
-    if isinstance(fun, MemoizeJac) and jac == fun.derivative:
+    if isinstance(fun, _scipy.memoize_jac) and jac == fun.derivative:
         # minimize has split the pair (f, g) in two functions that remember; ours takes the pair.
         fun, jac = fun.fun, True
     result = _solve(fun, x0, args, jac, bounds, callback.callbacks, options)
@@ -380,7 +369,7 @@ def _our_minimize_lbfgsb(
 def _our_wrap_callback(callback: Any, method: str | None = None) -> Any:
     """SciPy's `_wrap_callback`, which for L-BFGS-B leaves the callbacks as the user gave them."""
     if callback is None or method not in (None, "l-bfgs-b"):
-        return _SCIPYS_WRAP_CALLBACK(callback, method)
+        return _scipy.wrap_callback(callback, method)
     return _Callbacks(_without_removal(callback)[0])
 
 
@@ -405,7 +394,7 @@ def _without_removal(function: Any) -> tuple[Any, _Fixed | None]:
     The way it wraps a callback then spoils those that take an ``intermediate_result``.
     """
     kind = type(function)
-    if kind.__module__ == _minimize.__name__:
+    if kind.__module__ == _scipy.minimize.__name__:
         if kind.__name__ == "_Remove_From_Func":
             return function.fun_in, (function.i_fixed, function.x_fixed)
         if kind.__name__ == "_Patch_Callback_Equal_Variables":
@@ -441,11 +430,18 @@ class _Patch:
             self._restore()
 
     def _install(self) -> None:
-        for module in (_minimize, _lbfgsb_py):
-            self._replace(vars(module), "_minimize_lbfgsb", _our_minimize_lbfgsb)
-            self._replace(vars(module), "_wrap_callback", _our_wrap_callback)
+        # All that the patch needs; where SciPy lacks a part, the error comes before a change.
+        theirs, _, _ = _scipy.minimize_lbfgsb, _scipy.wrap_callback, _scipy.memoize_jac
+        ours = {"_minimize_lbfgsb": _our_minimize_lbfgsb, "_wrap_callback": _our_wrap_callback}
+        modules = _scipy.minimize, _scipy.lbfgsb_py
+        for module in modules:
+            for name in ours:
+                _scipy.find(f"{module.__name__}:{name}")
+        for module in modules:
+            for name, function in ours.items():
+                self._replace(vars(module), name, function)
         for namespace in _namespaces():
-            if namespace.get("_minimize_lbfgsb") is _SCIPYS_MINIMIZE_LBFGSB:
+            if namespace.get("_minimize_lbfgsb") is theirs:
                 self._replace(namespace, "_minimize_lbfgsb", _our_minimize_lbfgsb)
 
     def _replace(self, namespace: dict[str, Any], name: str, ours: Any) -> None:
@@ -460,7 +456,7 @@ class _Patch:
         self.places.clear()
         for namespace in _namespaces():  # those who imported it while it was ours
             if namespace.get("_minimize_lbfgsb") is _our_minimize_lbfgsb:
-                namespace["_minimize_lbfgsb"] = _SCIPYS_MINIMIZE_LBFGSB
+                namespace["_minimize_lbfgsb"] = _scipy.minimize_lbfgsb
 
 
 def _namespaces() -> Iterator[dict[str, Any]]:
@@ -477,6 +473,25 @@ _patch = _Patch()
 # ---- From SciPy's language to ours and back ---------------------------------------------------
 
 
+@functools.cache
+def _scipys_parameters() -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_scipy.minimize_lbfgsb).parameters
+
+
+@functools.cache
+def _printing_options() -> frozenset[str]:
+    """Of no effect in the installed SciPy or, before 1.15, in ours; gone from SciPy 1.18 on."""
+    return frozenset({"disp", "iprint"} & _scipys_parameters().keys())
+
+
+@functools.cache
+def _known_options() -> frozenset[str]:
+    """Those of `minimize_lbfgsb`; `workers` is known where the installed SciPy knows it."""
+    return frozenset(inspect.signature(minimize_lbfgsb).parameters) - (
+        {"x0", "fun", "jac", "bounds", "callback"} | ({"workers"} - _scipys_parameters().keys())
+    )
+
+
 def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     """Return the options for `minimize_lbfgsb`; warn of what is unknown, as SciPy does.
 
@@ -487,8 +502,8 @@ def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     for name, value in given.items():
         if name == "iprint" and given.get("logger") is not None:
             options[name] = value
-        elif name in _PRINTING:
-            default = _SCIPYS_PARAMETERS[name].default
+        elif name in _printing_options():
+            default = _scipys_parameters()[name].default
             # Where SciPy warns, the default is a marker; before, a number or None.
             if value is not default and not isinstance(default, (int, type(None))):
                 warnings.warn(
@@ -497,7 +512,7 @@ def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
                     DeprecationWarning,
                     stacklevel=stacklevel,
                 )
-        elif name in _OPTIONS and name != "iprint":
+        elif name in _known_options() and name != "iprint":
             options[name] = value
         else:
             unknown.append(name)
@@ -655,16 +670,17 @@ class _WithArgs:
         return self.fun(x, *self.args)
 
 
+@functools.cache
 def _words() -> dict[str, str]:
     """Return, for each of our messages' beginnings, what the installed SciPy says."""
-    if not hasattr(_lbfgsb_py, "task_messages"):  # up to 1.14 it spoke as the Fortran code does
+    if not hasattr(_scipy.lbfgsb_py, "task_messages"):  # up to 1.14 it spoke as Fortran does
         return {
             "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL": (
                 "CONVERGENCE: REL_REDUCTION_OF_F_<=_FACTR*EPSMCH"
             ),
             "STOP: USER CALLBACK": "STOP: CALLBACK REQUESTED HALT",
         }
-    status, task = _lbfgsb_py.status_messages, _lbfgsb_py.task_messages
+    status, task = _scipy.lbfgsb_py.status_messages, _scipy.lbfgsb_py.task_messages
     return {
         "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL": f"{status[4]}: {task[401]}",
         "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL": f"{status[4]}: {task[402]}",
@@ -675,7 +691,6 @@ def _words() -> dict[str, str]:
     }
 
 
-_WORDS = _words()
 _STOPPED = 3
 
 
@@ -684,7 +699,7 @@ def _in_scipys_words(result: OptimizeResult, by_callback: bool) -> OptimizeResul
         result.status, result.success = 2, False
         if not by_callback:
             result.message = "STOP: OBJECTIVE REQUESTED HALT"
-    for ours, scipys in _WORDS.items():
+    for ours, scipys in _words().items():
         if result.message.startswith(ours):
             # What follows is our evidence of what went wrong, of which SciPy has none.
             more = result.message[len(ours) :].lstrip(": ")

@@ -468,7 +468,7 @@ class TestWorkers:
 
 
 def test_workers_with_an_old_scipy_is_an_error_that_says_which_is_needed(monkeypatch):
-    monkeypatch.setattr(_gradient, "_HAS_WORKERS", False)
+    monkeypatch.setattr(_gradient, "_has_workers", lambda: False)
     with pytest.raises(ValueError, match=r"workers needs SciPy >= 1\.16"):
         FiniteDifference(smooth, "2-point", workers=2)
     FiniteDifference(smooth, "2-point", workers=None)

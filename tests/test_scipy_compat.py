@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import scipy
 import scipy.optimize
-from problems import SCIPY
+from problems import SCIPY, run_python
 from scipy.optimize import (
     Bounds,
     OptimizeResult,
@@ -41,7 +41,7 @@ from lbfgsb import scipy_compat
 
 SCIPYS = _lbfgsb_py._minimize_lbfgsb
 SCIPYS_WRAP = _minimize._wrap_callback
-SCIPYS_OPTIONS = scipy_compat._SCIPYS_PARAMETERS
+SCIPYS_OPTIONS = scipy_compat._scipys_parameters()
 BOUNDS = [(-2.0, 0.8), (None, None), (0.0, 3.0)]
 START = [-1.2, 1.0, 0.5]
 
@@ -249,7 +249,7 @@ class TestWords:
 
     def test_of_old_scipy_are_the_fortran_codes(self, monkeypatch):
         monkeypatch.delattr(_lbfgsb_py, "task_messages", raising=False)
-        monkeypatch.setattr(scipy_compat, "_WORDS", scipy_compat._words())
+        monkeypatch.setattr(scipy_compat, "_words", scipy_compat._words.__wrapped__)
         res = by_method(rosen, START, jac=rosen_der, options={"gtol": 0.0, "ftol": 1e-3})
         assert res.message == "CONVERGENCE: REL_REDUCTION_OF_F_<=_FACTR*EPSMCH"
 
@@ -973,3 +973,50 @@ def test_a_history_has_every_iterate_and_is_not_called():
     for one, r in zip(h, results, strict=True):
         assert len(one) == r.nit
         assert one.fun[-1] == r.fun
+
+
+class TestASciPyThatLacksAPrivatePart:
+    """Whatever needs the part says so; everything else works."""
+
+    WITHOUT = """
+import scipy.optimize
+import {module} as module
+del module.{name}
+import lbfgsb
+from lbfgsb import *
+from scipy.optimize import rosen, rosen_der
+
+def error_of(solve):
+    try:
+        solve()
+    except ImportError as error:
+        assert "this needs {module}.{name}, a private part of SciPy" in str(error), error
+        return True
+    return False
+
+x0 = [0.5, 0.5]
+assert minimize_lbfgsb(x0=x0, fun=rosen, jac=rosen_der).success
+print(
+    error_of(lambda: minimize_lbfgsb(x0=x0, fun=rosen)),
+    error_of(lambda: minimize_lbfgsb(x0=x0, fun=rosen, workers=2)),
+    error_of(lambda: fmin_l_bfgs_b(rosen, x0, rosen_der)),
+    error_of(lambda: scipy_method(rosen, x0, jac=rosen_der, gtol=1e-3)),
+    error_of(patch_scipy),
+)
+"""
+
+    @pytest.mark.parametrize(
+        ("module", "name", "fails"),
+        [
+            ("scipy.optimize._numdiff", "approx_derivative", (1, 1, 0, 0, 0)),
+            ("scipy._lib._util", "MapWrapper", (0, 1, 0, 0, 0)),
+            ("scipy.optimize._lbfgsb_py", "_minimize_lbfgsb", (0, 0, 1, 1, 1)),
+            ("scipy.optimize._minimize", "_wrap_callback", (0, 0, 0, 0, 1)),
+            ("scipy.optimize._optimize", "MemoizeJac", (0, 0, 0, 0, 1)),
+        ],
+    )
+    def test_gives_an_error_where_it_is_used_and_there_only(self, module, name, fails):
+        if name == "MapWrapper" and SCIPY < (1, 16):
+            pytest.skip("workers needs SciPy >= 1.16")
+        printed = run_python(self.WITHOUT.format(module=module, name=name))
+        assert printed == " ".join(str(bool(fail)) for fail in fails)
