@@ -24,18 +24,21 @@ _REAL_KINDS = frozenset("fiub")
 _INF = float("inf")
 
 
-def as_start(x0: ArrayLike) -> Vector:
-    """Return the starting point as a fresh vector.
+def as_start(x0: ArrayLike, copy: bool = True) -> Vector:
+    """Return the starting point as a vector.
 
     Parameters
     ----------
     x0 : array_like, shape (n,)
         Real numbers of any dtype. A scalar is a problem with n = 1.
+    copy : bool, default True
+        Return a fresh vector. If False, what is returned may be `x0` itself and is only to be
+        read: for a solver, which copies it anyway.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        C-contiguous; always a copy.
+        C-contiguous.
 
     Raises
     ------
@@ -59,21 +62,23 @@ def as_start(x0: ArrayLike) -> Vector:
             f"x0 must be a vector of shape (n,); it has shape {a.shape}. "
             "Flatten it, and reshape x inside fun."
         )
-    return _as_finite(x0, a.reshape(-1))
+    return _as_finite(x0, a.reshape(-1), copy)
 
 
-def as_starts(x0: ArrayLike) -> Vector:
-    """Return the starting points of a batch as a fresh array.
+def as_starts(x0: ArrayLike, copy: bool = True) -> Vector:
+    """Return the starting points of a batch as an array.
 
     Parameters
     ----------
     x0 : array_like, shape (B, n)
         Real numbers of any dtype.
+    copy : bool, default True
+        As for `as_start`.
 
     Returns
     -------
     ndarray of float64, shape (B, n)
-        C-contiguous; always a copy.
+        C-contiguous.
 
     Raises
     ------
@@ -88,17 +93,18 @@ def as_starts(x0: ArrayLike) -> Vector:
             "x0 must have the shape (B, n), a row for each problem, B and n at least 1; "
             f"it has shape {a.shape}."
         )
-    return _as_finite(x0, a)
+    return _as_finite(x0, a, copy)
 
 
-def _as_finite(x0: ArrayLike, a: NDArray[Any]) -> Vector:
-    """Return `a`, made of `x0`, as a fresh float64 array of finite numbers."""
+def _as_finite(x0: ArrayLike, a: NDArray[Any], copy: bool) -> Vector:
+    """Return `a`, made of `x0`, as a float64 array of finite numbers."""
     kind = a.dtype.kind
     if kind == "c":
         raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
     if kind not in _REAL_KINDS:
         raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
-    x = _to_float64(a)
+    is_fit = a.dtype == np.float64 and a.flags.c_contiguous and a.flags.aligned
+    x = _to_float64(a) if copy or not is_fit else a
     if not all_finite(x.reshape(-1)):
         bad = np.argwhere(~np.isfinite(x))
         first = ", ".join(map(str, bad[0]))

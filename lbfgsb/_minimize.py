@@ -218,7 +218,7 @@ def minimize_lbfgsb(
     >>> whole.success
     True
     """
-    start = as_start(x0)
+    start = as_start(x0, copy=False)
     lower, upper = as_bounds(bounds, start.size)
     options = as_options(
         maxcor=maxcor,
@@ -266,7 +266,7 @@ def minimize_lbfgsb(
             stack.enter_context(gradient)
         solver = BaseSolver(start, lower, upper, **options, x_scale=scale)
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
-        del start, lower, upper, scale  # the solver has its own: four vectors of n less
+        del start, lower, upper, scale  # the solver has its own
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(

@@ -81,7 +81,7 @@ class Solver(BaseSolver):
         x_scale: ArrayLike | None = None,
         **options: Any,
     ) -> Solver:
-        start = as_start(x0)
+        start = as_start(x0, copy=False)
         lower, upper = as_bounds(bounds, start.size)
         scale = as_scale(x_scale, start.size)
         self = super().__new__(cls, start, lower, upper, **as_options(**options), x_scale=scale)

@@ -131,7 +131,7 @@ def minimize_batch(
     >>> bool(res.success.all()), np.median(res.x, axis=0).round(2)
     (True, array([2., 3.]))
     """
-    starts = as_starts(x0)
+    starts = as_starts(x0, copy=is_compiled(fun))
     count, n = starts.shape
     lower, upper = as_bound_rows(bounds, count, n)
     options = as_options(

@@ -64,6 +64,18 @@ class TestStart:
         x[:] = 7.0
         assert not np.any(x0 == 7.0)
 
+    def test_for_a_solver_it_is_not_copied_unless_it_must_be(self):
+        x0 = np.array([1.0, 2.0])
+        x0.flags.writeable = False
+        assert np.shares_memory(as_start(x0, copy=False), x0)
+        bytes_ = np.frombuffer(b"." + x0.tobytes(), np.uint8)[1:]
+        for other in (x0.astype(">f8"), x0[::-1], x0.astype(np.float32), bytes_.view(np.float64)):
+            x = as_start(other, copy=False)
+            assert not np.shares_memory(x, other)
+            assert x.flags.c_contiguous
+            assert x.flags.aligned
+            np.testing.assert_array_equal(x, other)
+
     def test_a_read_only_array_is_taken(self):
         x0 = np.array([1.0, 2.0])
         x0.flags.writeable = False

@@ -187,6 +187,30 @@ def test_repeated_runs_do_not_leak():
     assert after - before < 2000 * 8
 
 
+def test_x0_is_copied_into_the_solver_and_nowhere_else():
+    n = 100_000
+    x0 = np.zeros(n)
+    peaks = []
+
+    class Begin:
+        def begin_run(self, state):
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+
+        def __call__(self, xk):
+            pass
+
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    minimize_lbfgsb(x0=x0, fun=rosen, jac=rosen_grad, callback=Begin(), maxiter=1)
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    Solver(x0)
+    peaks.append(tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    # What NumPy allocates is traced, the solver's own block is not.
+    assert max(peaks) < n
+
+
 # scipy#10919, #11403, #13740, optimagic#127 ---------------------------------------------------
 
 
