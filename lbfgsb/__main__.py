@@ -2,7 +2,7 @@
 
 import sys
 
-from lbfgsb.cli import main
+from lbfgsb._cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,8 +14,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lbfgsb import _bench, _bench_compiled, cli
-from lbfgsb._bench import Effort, Sample, Solver, make_problem, measure, pairwise_ratio, run_once
+from lbfgsb import _cli as cli
+from lbfgsb._cli import bench as _bench
+from lbfgsb._cli import bench_compiled as _bench_compiled
+from lbfgsb._cli.bench import (
+    Effort,
+    Sample,
+    Solver,
+    make_problem,
+    measure,
+    pairwise_ratio,
+    run_once,
+)
 from lbfgsb._core import kernels
 from lbfgsb.benchmarks import rosenbrock_fun_and_grad
 

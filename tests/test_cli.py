@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import scipy
 
-from lbfgsb import cli
+from lbfgsb import _cli as cli
+from lbfgsb._cli import demo as demo_command
 from lbfgsb._core import kernels
 
 VERSION = metadata.version("lbfgsb")
@@ -32,7 +33,7 @@ def demo():
         [
             sys.executable,
             "-c",
-            "import sys; from lbfgsb.cli import main; sys.exit(main(['demo']))",
+            "import sys; from lbfgsb._cli import main; sys.exit(main(['demo']))",
         ],
         capture_output=True,
         text=True,
@@ -98,21 +99,23 @@ class TestDemo:
         assert "worst area" in text
 
     def test_a_solver_that_fails_is_named_and_makes_the_status_nonzero(self, monkeypatch, capsys):
-        solve = cli._solve
+        solve = demo_command._solve
 
         def stopped(problem):
             problem.options["maxiter"] = 1
             return solve(problem)
 
-        monkeypatch.setattr(cli, "_solve", stopped)
-        monkeypatch.setattr(cli, "_time_interleaved", lambda tasks: dict.fromkeys(tasks, 1.0))
+        monkeypatch.setattr(demo_command, "_solve", stopped)
+        monkeypatch.setattr(
+            demo_command, "_time_interleaved", lambda tasks: dict.fromkeys(tasks, 1.0)
+        )
         assert cli.main(["demo"]) == 1
         assert "lbfgsb did not converge: STOP" in capsys.readouterr().out
 
 
 class TestData:
     def test_the_measurements_are_the_published_ones(self):
-        names, measured, malignant = cli._load_breast_cancer()
+        names, measured, malignant = demo_command._load_breast_cancer()
         assert measured.shape == (569, 30)
         assert malignant.shape == (569,)
         assert np.count_nonzero(malignant) == 212

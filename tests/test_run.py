@@ -43,7 +43,7 @@ def lbfgsb_run(folder, *words):
     """As the console script does, from a file that is not in the way."""
     script = folder / "bin" / "lbfgsb"
     script.parent.mkdir(exist_ok=True)
-    script.write_text("import sys\nfrom lbfgsb.cli import main\nsys.exit(main())\n")
+    script.write_text("import sys\nfrom lbfgsb._cli import main\nsys.exit(main())\n")
     return python(folder, str(script), "run", *words)
 
 

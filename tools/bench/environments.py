@@ -4,7 +4,7 @@ SciPy 1.14 was the last with the Fortran of 2011; lbfgsb 1.1 was the last in pur
 Numba. Two virtual environments in a temporary folder take them: SciPy 1.14 beside a wheel of this
 checkout, where both solvers take turns in one process (``lbfgsb bench``), and lbfgsb 1.1, which
 has the same import name, in a process of its own right after. The measurements are those of
-``lbfgsb/_bench.py`` for all of them. To be run where NumPy and SciPy are installed.
+``lbfgsb/_cli/bench.py`` for all of them. To be run where NumPy and SciPy are installed.
 
 A few sizes, in three minutes or so::
 
@@ -45,7 +45,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--sizes", nargs="+", type=load("_bench").parse_size, default=SIZES, metavar="N"
+        "--sizes", nargs="+", type=load("_cli/bench").parse_size, default=SIZES, metavar="N"
     )
     parser.add_argument("--long", action="store_true", help="more repetitions")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements")
@@ -77,7 +77,8 @@ def folder_for(keep: Path | None) -> Iterator[Path]:
 
 def load(name: str) -> ModuleType:
     """Load a module of this checkout under a name that leaves the installed lbfgsb alone."""
-    spec = importlib.util.spec_from_file_location(f"this_{name}", ROOT / "lbfgsb" / f"{name}.py")
+    path = ROOT / "lbfgsb" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"this_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -160,7 +161,7 @@ def measure_old(sizes: list[int], is_long: bool) -> list[Row]:
     """Measure the installed lbfgsb and return its rows."""
     import numpy as np
 
-    bench, fun = load("_bench"), load("benchmarks").rosenbrock_fun_and_grad
+    bench, fun = load("_cli/bench"), load("benchmarks").rosenbrock_fun_and_grad
     effort = bench.Effort() if is_long else bench.QUICK
 
     def solve(problem: Any, stamps: list[float]) -> tuple[int | None, float]:
@@ -184,7 +185,7 @@ def measure_old(sizes: list[int], is_long: bool) -> list[Row]:
 
 def print_table(report: Row, old_rows: list[Row]) -> None:
     """Print one line for each size and kind of bounds."""
-    bench = load("_bench")
+    bench = load("_cli/bench")
     machine = report["machine"]
     print(
         f"{machine['processor']}, {machine['processors']} processors, "

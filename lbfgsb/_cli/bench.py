@@ -879,7 +879,7 @@ def _run(args: argparse.Namespace, out: TextIO) -> Row:
 
 def _run_compiled(sizes: Sequence[int], is_quick: bool, say: Callable[[str], None]) -> Row:
     """Measure with the compiled objective, print as it goes, and return what the report gets."""
-    from lbfgsb import _bench_compiled as compiled
+    from lbfgsb._cli import bench_compiled as compiled
 
     say("\n" + textwrap.fill(_COMPILED, _WIDTH) + "\n")
     say(
