@@ -1,7 +1,9 @@
-"""``lbfgsb bench``: what it measures, how it compares, what it prints and writes. No times."""
+"""``lbfgsb bench``, and the project's own benchmark on top of it: what they measure, how they
+compare, what they print and write. No times."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import statistics
@@ -29,15 +31,32 @@ from lbfgsb._cli.bench import (
 from lbfgsb._core import kernels
 from lbfgsb.benchmarks import rosenbrock_fun_and_grad
 
-ENVIRONMENTS = Path(__file__).parents[1] / "tools" / "bench" / "environments.py"
+TOOLS = Path(__file__).parents[1] / "tools" / "bench"
+ENVIRONMENTS = TOOLS / "environments.py"
+sys.path.insert(0, str(TOOLS))
+try:
+    import compare
+except ImportError:
+    compare = None
+in_a_checkout = pytest.mark.skipif(compare is None, reason="not in a checkout")
 
 
-def bench(*argv):
-    """Run ``lbfgsb bench`` in this process, with few repetitions."""
+def run_quickly(main, *argv):
+    """Run a command in this process, with few repetitions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
         patch.setattr(_bench, "QUICK", Effort(seconds=0.05, least=3, most=9))
-        return cli.main(["bench", "--quick", *argv])
+        return main(argv)
+
+
+def bench(*argv):
+    """Run ``lbfgsb bench``."""
+    return run_quickly(cli.main, "bench", "--quick", *argv)
+
+
+def compare_peers(*argv):
+    """Run ``tools/bench/compare.py``."""
+    return run_quickly(compare.main, "--quick", *argv)
 
 
 def strict_json(text):
@@ -55,6 +74,14 @@ def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("bench") / "report.json"
     assert bench("--sizes", "2", "10", "1e4", "--json", str(path)) == 0
     return strict_json(path.read_text())
+
+
+@pytest.fixture
+def report_with_targets(report):
+    """The same as ``tools/bench/compare.py`` completes it."""
+    report = copy.deepcopy(report)
+    compare.add_targets(report)
+    return report
 
 
 class Clock:
@@ -78,7 +105,7 @@ def scripted(clock, setup, gaps, tail, iterations=None):
     """A solver that takes these times before, between and after its evaluations."""
 
     def solve(problem, stamps):
-        fun = _bench._timed(problem.fun, stamps)
+        fun = _bench.timed(problem.fun, stamps)
         clock.now += setup
         for gap in gaps:
             fun(problem.x0)
@@ -154,11 +181,11 @@ class TestMeasurement:
 
     def test_the_limit_is_two_reads_without_bounds_and_three_with(self):
         samples = [Sample(1.0, seconds, 50, 40, 0.0) for seconds in (6.0, 12.0, 60.0)]
-        limit = _bench._limit(1_000_000, "none", samples, [1.0, 2.0, 3.0])
-        assert (limit["reads"], limit["distance"], limit["target"]) == (2, 3.0, 1.5)
-        limit = _bench._limit(10_000, "active", samples, [1.0, 2.0, 3.0])
-        assert (limit["reads"], limit["distance"], limit["target"]) == (3, 2.0, None)
-        assert _bench._limit(100, "none", samples, []) is None
+        limit = _bench._limit("none", samples, [1.0, 2.0, 3.0])
+        assert (limit["reads"], limit["distance"]) == (2, 3.0)
+        limit = _bench._limit("active", samples, [1.0, 2.0, 3.0])
+        assert (limit["reads"], limit["distance"]) == (3, 2.0)
+        assert _bench._limit("none", samples, []) is None
 
 
 class TestProblems:
@@ -194,10 +221,11 @@ class TestProblems:
         assert ours.evaluations == pytest.approx(theirs.evaluations, rel=0.1)
         assert ours.fun == pytest.approx(theirs.fun, rel=1e-6)
 
-    @pytest.mark.parametrize("name", _bench._PEERS)
+    @in_a_checkout
+    @pytest.mark.parametrize("name", ["NLopt", "genoxide"])
     @pytest.mark.parametrize("kind", _bench.KINDS)
     def test_other_solvers_run_on_the_same_problem(self, name, kind):
-        module, solve = _bench._PEERS[name]
+        module, solve = compare.PEERS[name]
         pytest.importorskip(module)
         problem = _bench.replace(make_problem(1000, kind, rosenbrock_fun_and_grad), evaluations=30)
         sample = run_once(Solver(solve, is_setup_counted=False), problem)
@@ -240,10 +268,19 @@ class TestReport:
                 assert row["limit"]["read_seconds"] > 0.0
                 assert row["limit"]["distance"] > 0.0
 
-    def test_has_the_targets(self, report):
-        targets = {(row["n"], row["bounds"]): row["target"] for row in report["rows"]}
+    @in_a_checkout
+    def test_has_the_targets(self, report_with_targets):
+        rows = report_with_targets["rows"]
+        targets = {(row["n"], row["bounds"]): row["target"] for row in rows}
         assert targets[2, "none"] == 10.0
         assert targets[2, "box"] == targets[2, "active"] == 8.0
+
+    @in_a_checkout
+    @pytest.mark.parametrize(("n", "target"), [(1_000_000, 1.5), (10_000, None)])
+    def test_has_the_target_for_the_limit(self, n, target):
+        row = {"n": n, "bounds": "none", "threads": 1, "limit": {}}
+        compare.add_targets({"rows": [row]})
+        assert row["limit"]["target"] == target
 
     def test_tells_the_machine_in_general_terms(self, report):
         machine = report["machine"]
@@ -263,7 +300,11 @@ class TestCompiled:
             assert row["alone"] > 0
             assert row["in_a_batch"] > 0
             assert row["evaluations"] > row["iterations"] > 10
-        assert [row["target"] for row in report["compiled"]] == [40e-6, 80e-6, 90e-6, 170e-6]
+
+    @in_a_checkout
+    def test_solves_have_targets(self, report_with_targets):
+        targets = [row["target"] for row in report_with_targets["compiled"]]
+        assert targets == [40e-6, 80e-6, 90e-6, 170e-6]
 
     def test_a_great_many_are_compared_with_a_loop_over_scipy(self, report):
         many = report["many"]
@@ -313,7 +354,7 @@ class TestOutput:
         head = next(i for i, line in enumerate(lines) if line.split()[:1] == ["n"])
         table = lines[head : head + 7]
         assert len({len(line) for line in table}) == 1
-        assert {"lbfgsb", "SciPy", "ratio", "target"} <= set(table[0].split())
+        assert {"lbfgsb", "SciPy", "ratio"} <= set(table[0].split())
         assert [line.split()[:3] for line in table[1:]] == [
             [n, kind, "1"] for n in ("2", "10") for kind in ("none", "box", "active")
         ]
@@ -325,7 +366,19 @@ class TestOutput:
         assert max(len(line) for line in lines) <= 100
         table = lines[-4:]
         assert len({len(line) for line in table}) == 1
-        assert [line.split()[-3] for line in table[1:]] == ["2", "3", "3"]
+        assert [line.split()[-2] for line in table[1:]] == ["2", "3", "3"]
+
+    @in_a_checkout
+    def test_has_a_table_for_the_targets(self, report_with_targets):
+        lines = compare.target_lines(report_with_targets)
+        assert max(len(line) for line in lines) <= 100
+        head = next(i for i, line in enumerate(lines) if line.split()[:1] == ["n"])
+        table = lines[head:]
+        assert len({len(line) for line in table}) == 1
+        assert "target" in table[0].split()
+        words = [line.split() for line in table[1:]]
+        assert [w[-1] for w in words if "SciPy" in w][:3] == ["10x", "8x", "8x"]
+        assert len(words) == 9 + 4  # all rows, and the compiled solves
 
     def test_two_threads_are_a_row_of_their_own(self, monkeypatch, capsys):
         if not kernels.openmp() or _bench._processors() < 2:
@@ -344,36 +397,40 @@ class TestOutput:
         assert len(strict_json(out)["rows"]) == 3
         assert "SciPy" in err
 
+    @in_a_checkout
     def test_a_solver_that_is_not_installed_is_left_out(self, monkeypatch, capsys):
-        for module, _ in _bench._PEERS.values():
+        for module, _ in compare.PEERS.values():
             monkeypatch.setitem(sys.modules, module, None)
-        assert bench("--sizes", "2", "--json", "-") == 0
+        assert compare_peers("--sizes", "2", "--json", "-") == 0
         out, err = capsys.readouterr()
         assert strict_json(out)["rows"][0]["solvers"].keys() == {"lbfgsb", "SciPy"}
         assert "NLopt" not in err
         assert "genoxide" not in err
 
+    @in_a_checkout
     @pytest.mark.parametrize("ending", ["png", "svg"])
     def test_the_picture_is_drawn(self, report, ending, tmp_path):
         pytest.importorskip("matplotlib")
         path = tmp_path / f"picture.{ending}"
-        _bench.draw(report["rows"], path)
+        compare.draw(report["rows"], path)
         assert path.stat().st_size > 10_000
         if ending == "svg":
             text = path.read_text()
             for label in ("lbfgsb", "SciPy", "limit: reading W", "No bounds", "three times"):
                 assert label in text
 
+    @in_a_checkout
     def test_the_picture_is_drawn_by_the_command(self, tmp_path, capsys):
         pytest.importorskip("matplotlib")
         path = tmp_path / "picture.png"
-        assert bench("--sizes", "2", "--plot", str(path)) == 0
+        assert compare_peers("--sizes", "2", "--plot", str(path)) == 0
         assert path.read_bytes().startswith(b"\x89PNG")
 
+    @in_a_checkout
     def test_without_matplotlib_it_says_what_to_install_first(self, monkeypatch, tmp_path, capsys):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
         with pytest.raises(SystemExit, match=r"pip install 'lbfgsb\[plot\]'"):
-            bench("--sizes", "2", "--plot", str(tmp_path / "picture.png"))
+            compare_peers("--sizes", "2", "--plot", str(tmp_path / "picture.png"))
         assert capsys.readouterr().out == ""
 
 
@@ -389,6 +446,7 @@ class TestArguments:
     def test_sizes_are_written_as_in_python(self, text, size):
         assert _bench.parse_size(text) == size
 
+    @in_a_checkout
     @pytest.mark.parametrize(
         ("argv", "message"),
         [
@@ -399,7 +457,7 @@ class TestArguments:
     )
     def test_files_that_cannot_be_written_are_refused_at_once(self, argv, message, capsys):
         with pytest.raises(SystemExit) as exit_:
-            bench(*argv)
+            compare_peers(*argv)
         assert exit_.value.code == 2
         assert message in capsys.readouterr().err
 

@@ -88,8 +88,8 @@ def _add_bench(subparsers: Subparsers) -> None:
         "bench",
         help="the solver's own time, next to SciPy's and to memory's limit",
         description="Measure the solver's own time per evaluation on the chained Rosenbrock "
-        "function, next to SciPy's L-BFGS-B and to NLopt and genoxide if they are installed, and "
-        "how far an iteration is from the time of reading its memory. Takes ten minutes or so.",
+        "function, next to SciPy's L-BFGS-B, and how far an iteration is from the time of reading "
+        "its memory. Takes ten minutes or so.",
     )
     bench.add_arguments(parser)
     parser.set_defaults(run=bench.run)

@@ -18,8 +18,6 @@ measure other releases with it.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import platform
@@ -29,7 +27,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -50,27 +47,11 @@ QUICK_SIZES = SIZES[:-1]
 KINDS = ("none", "box", "active")
 MAXCOR = 10
 
-# How many times less than SciPy's our time should be: without bounds, with bounds.
-TARGETS = {
-    (2, 1): (10.0, 8.0),
-    (10, 1): (10.0, 8.0),
-    (100, 1): (10.0, 8.0),
-    (1_000, 1): (8.0, 7.0),
-    (10_000, 1): (7.0, 7.0),
-    (100_000, 1): (8.0, 10.0),
-    (1_000_000, 1): (3.5, 4.5),
-    (1_000_000, 2): (6.0, 7.5),
-}
-# How many times the limit an iteration should take at most, from n = LIMIT_TARGET_N on.
-LIMIT_TARGET = 1.5
-LIMIT_TARGET_N = 1_000_000
-
 _WHOLE_SOLVE_UP_TO = 100
 _MOST_ITERATIONS = 40  # of larger problems
 _MEMORY_BOUND_FROM = 10_000
 _THREADS_FROM = 1_000_000
 _ANY = 15_000  # evaluations or iterations: as good as no limit
-_FAR = 1e6  # stands for no bound where a solver takes finite bounds only
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _WIDTH = 100
 _COMPILED = (
@@ -157,7 +138,8 @@ class Solver:
     is_setup_counted: bool = True
 
 
-def _timed(fun: Objective, stamps: list[float]) -> Objective:
+def timed(fun: Objective, stamps: list[float]) -> Objective:
+    """Return `fun`, which now appends to `stamps` when each of its calls begins and ends."""
     clock, append = time.perf_counter, stamps.append
 
     def timed(x: Vector) -> tuple[float, Vector]:
@@ -186,14 +168,14 @@ def solve_with_lbfgsb(
     from lbfgsb import minimize_lbfgsb
 
     settings: dict[str, Any] = {"bounds": problem.bounds} | _options(problem) | options
-    result = minimize_lbfgsb(x0=problem.x0, fun=_timed(problem.fun, stamps), jac=True, **settings)
+    result = minimize_lbfgsb(x0=problem.x0, fun=timed(problem.fun, stamps), jac=True, **settings)
     return int(result.nit), float(result.fun)
 
 
 def solve_with_scipy(problem: Problem, stamps: list[float]) -> tuple[int | None, float]:
     """Solve with SciPy's L-BFGS-B."""
     result = minimize(
-        _timed(problem.fun, stamps),
+        timed(problem.fun, stamps),
         problem.x0,
         method="L-BFGS-B",
         jac=True,
@@ -201,63 +183,6 @@ def solve_with_scipy(problem: Problem, stamps: list[float]) -> tuple[int | None,
         options=_options(problem),
     )
     return int(result.nit), float(result.fun)
-
-
-def _solve_with_nlopt(problem: Problem, stamps: list[float]) -> tuple[int | None, float]:
-    """Solve with NLopt's LD_LBFGS (Lukšan's PLIS), which takes bounds too."""
-    nlopt = importlib.import_module("nlopt")
-    clock, append = time.perf_counter, stamps.append
-
-    def timed(x: Vector, g: Vector) -> float:
-        append(clock())
-        f, g[:] = problem.fun(x)
-        append(clock())
-        return f
-
-    optimiser = nlopt.opt(nlopt.LD_LBFGS, problem.x0.size)
-    optimiser.set_min_objective(timed)
-    optimiser.set_vector_storage(MAXCOR)
-    optimiser.set_maxeval(problem.evaluations)
-    if problem.bounds is not None:
-        optimiser.set_lower_bounds(problem.bounds.lb)
-        optimiser.set_upper_bounds(problem.bounds.ub)
-    # When rounding keeps it from a lower f it raises; it has done its work then.
-    with suppress(nlopt.RoundoffLimited, RuntimeError):
-        optimiser.optimize(problem.x0)
-    return None, float(optimiser.last_optimum_value())
-
-
-def _solve_with_genoxide(problem: Problem, stamps: list[float]) -> tuple[int | None, float]:
-    """Solve with genoxide's L-BFGS-B, which takes finite bounds only."""
-    genoxide = importlib.import_module("genoxide")
-    n = problem.x0.size
-    space = genoxide.Real((-_FAR, _FAR), length=n)
-    if problem.bounds is not None:
-        lower, upper = problem.bounds.lb.tolist(), problem.bounds.ub.tolist()
-        space = genoxide.Real(list(zip(lower, upper, strict=True)))
-    optimiser = genoxide.Lbfgsb(
-        space,
-        memory=MAXCOR,
-        gradient_tolerance=problem.gtol,
-        function_tolerance=0.0,
-        initial_genome=problem.x0.tolist(),
-        objective="minimize",
-        seed=1,
-    )
-    fun = _timed(problem.fun, stamps)
-    result = optimiser.run(fun, gradient=True, evaluations=problem.evaluations)
-    return None, float(result.best_fitness)
-
-
-_PEERS = {"NLopt": ("nlopt", _solve_with_nlopt), "genoxide": ("genoxide", _solve_with_genoxide)}
-
-
-def _installed_peers() -> dict[str, Solver]:
-    return {
-        name: Solver(solve, is_setup_counted=False)
-        for name, (module, solve) in _PEERS.items()
-        if importlib.util.find_spec(module) is not None
-    }
 
 
 # --- the measurement ----------------------------------------------------------------------
@@ -410,7 +335,9 @@ def summarise(samples: Sequence[Sample]) -> dict[str, Any]:
 # --- the table's rows ---------------------------------------------------------------------
 
 
-def _rows(n: int, kind: str, fun: Objective, effort: Effort) -> list[Row]:
+def _rows(
+    n: int, kind: str, fun: Objective, effort: Effort, peers: Mapping[str, Solver]
+) -> list[Row]:
     """Measure one size and kind of bounds; return one row for each number of threads."""
     from lbfgsb._core import kernels
 
@@ -423,7 +350,7 @@ def _rows(n: int, kind: str, fun: Objective, effort: Effort) -> list[Row]:
         probes = {
             f"lbfgsb {k}": partial(kernels.read_seconds, n, 2 * MAXCOR, k, 3) for k in threads
         }
-    solvers = ours | {"SciPy": Solver(solve_with_scipy)} | _installed_peers()
+    solvers = ours | {"SciPy": Solver(solve_with_scipy), **peers}
     samples, reads = measure(make_problem(n, kind, fun), solvers, effort, probes)
     others = {name: runs for name, runs in samples.items() if name not in ours}
     return [
@@ -446,18 +373,16 @@ def _row(
         solvers[name]["ratio"] = pairwise_ratio(
             [s.evaluation for s in runs], [s.evaluation for s in ours]
         )
-    target = TARGETS.get((n, threads))
     return {
         "n": n,
         "bounds": kind,
         "threads": threads,
         "solvers": solvers,
-        "target": None if target is None else target[kind != "none"],
-        "limit": _limit(n, kind, ours, reads),
+        "limit": _limit(kind, ours, reads),
     }
 
 
-def _limit(n: int, kind: str, ours: list[Sample], reads: list[float]) -> Row | None:
+def _limit(kind: str, ours: list[Sample], reads: list[float]) -> Row | None:
     """Compare the iterations with the reads of W that they can't do without."""
     rounds = [
         (s.iteration, read) for s, read in zip(ours, reads, strict=False) if s.iteration is not None
@@ -469,7 +394,6 @@ def _limit(n: int, kind: str, ours: list[Sample], reads: list[float]) -> Row | N
         "read_seconds": statistics.median(read for _, read in rounds),
         "reads": count,
         "distance": statistics.median(seconds / (count * read) for seconds, read in rounds),
-        "target": LIMIT_TARGET if n >= LIMIT_TARGET_N else None,
     }
 
 
@@ -479,8 +403,14 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return what the times depend on, in general terms."""
+def describe_machine(packages: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what the times depend on, in general terms.
+
+    Parameters
+    ----------
+    packages : dict of str to str, optional
+        The installed packages of other solvers, by the solver's name.
+    """
     from lbfgsb._core import kernels
 
     blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
@@ -498,11 +428,7 @@ def describe_machine() -> dict[str, Any]:
             "NumPy": np.__version__,
             "Python": platform.python_version(),
         }
-        | {
-            name: metadata.version(module)
-            for name, (module, _) in _PEERS.items()
-            if importlib.util.find_spec(module) is not None
-        },
+        | {name: metadata.version(package) for name, package in (packages or {}).items()},
     }
 
 
@@ -549,7 +475,7 @@ def format_ratio(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}x" if ratio < 9.995 else f"{ratio:.1f}x"
 
 
-def _introduction(machine: dict[str, Any]) -> str:
+def _introduction(machine: dict[str, Any], notes: Iterable[str]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     threads = machine["blas_threads"]
     said = [
@@ -567,11 +493,8 @@ def _introduction(machine: dict[str, Any]) -> str:
         "objective's) per evaluation; medians of runs that take turns. Bounds: none; box, "
         "-2 <= x <= 2 with every third x <= 0.9, from the same start (-1.2, 1, ...); active, that "
         "box from x = 0.5, where a third of the variables come to rest at bounds.",
+        *notes,
     ]
-    if "NLopt" in machine["versions"] or "genoxide" in machine["versions"]:
-        said.append("Set-up is counted for lbfgsb and SciPy only.")
-    if "genoxide" in machine["versions"]:
-        said.append("genoxide takes finite bounds only: -1e6 <= x <= 1e6 for none.")
     return "\n".join(textwrap.fill(line, _WIDTH) for line in said)
 
 
@@ -579,8 +502,6 @@ def _table_head(names: Iterable[str]) -> str:
     head = f"{'n':>9}{'bounds':>8}{'threads':>9}{'lbfgsb':>10}"
     for name in names:
         head += f"{name:>10}{'ratio':>8}"
-        if name == "SciPy":
-            head += f"{'target':>8}"
     return head
 
 
@@ -591,9 +512,6 @@ def _table_line(row: Row) -> str:
     for name in list(solvers)[1:]:
         seconds = format_seconds(solvers[name]["seconds_per_evaluation"])
         line += f"{seconds:>10}{format_ratio(solvers[name]['ratio']):>8}"
-        if name == "SciPy":
-            target = "-" if row["target"] is None else f"{row['target']:g}x"
-            line += f"{target:>8}"
     return line
 
 
@@ -608,147 +526,19 @@ def _limit_lines(rows: Iterable[Row]) -> list[str]:
         *textwrap.wrap(said, _WIDTH),
         "",
         f"{'n':>9}{'bounds':>8}{'threads':>9}{'iteration':>11}{'read W':>10}{'reads':>7}"
-        f"{'distance':>10}{'target':>8}",
+        f"{'distance':>10}",
     ]
     for row in rows:
         limit = row["limit"]
         if limit is None:
             continue
         iteration = format_seconds(row["solvers"]["lbfgsb"]["seconds_per_iteration"])
-        target = "-" if limit["target"] is None else f"{limit['target']:g}x"
         lines.append(
             f"{row['n']:>9}{row['bounds']:>8}{row['threads']:>9}{iteration:>11}"
             f"{format_seconds(limit['read_seconds']):>10}{limit['reads']:>7}"
-            f"{format_ratio(limit['distance']):>10}{target:>8}"
+            f"{format_ratio(limit['distance']):>10}"
         )
     return lines
-
-
-# --- the picture --------------------------------------------------------------------------
-
-# Okabe and Ito's colours, for all eyes; a marker each for print.
-_STYLES = {
-    "lbfgsb": ("#0072B2", "o"),
-    "SciPy": ("#D55E00", "s"),
-    "NLopt": ("#009E73", "^"),
-    "genoxide": ("#CC79A7", "D"),
-}
-_TITLES = {
-    "none": "No bounds",
-    "box": "In a box, few variables at bounds",
-    "active": "In a box, a third of the variables at bounds",
-}
-_PLOTTED = ("none", "active")
-
-
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw the time of an iteration over n, one panel without bounds and one with.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        The ``rows`` of the report.
-    path : Path
-        Its ending says the format.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    style: Any = {
-        "font.size": 9.0,
-        "axes.titlesize": 10.0,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 4.5,
-        "svg.fonttype": "none",
-    }
-    with rc_context(style):
-        figure = Figure(figsize=(8.2, 4.1), layout="constrained")
-        panels = figure.subplots(1, len(_PLOTTED), sharex=True, sharey=True)
-        for panel, kind in zip(panels, _PLOTTED, strict=True):
-            _draw_panel(panel, [row for row in rows if row["bounds"] == kind])
-            panel.set_title(_TITLES[kind], loc="left")
-        panels[0].set_ylabel("Time of the solver per iteration")
-        figure.legend(*_legend(panels), loc="outside lower center", ncols=4, frameon=False)
-        figure.savefig(path, dpi=200)
-
-
-def _draw_panel(panel: Any, rows: list[Row]) -> None:
-    from matplotlib.ticker import EngFormatter
-
-    for name, (colour, marker) in _STYLES.items():
-        unit = " (per evaluation)" if name in _PEERS else ""
-        panel.plot(
-            *_points(rows, name),
-            color=colour,
-            marker=marker,
-            label=name + unit,
-            zorder=4 if name == "lbfgsb" else 3,
-        )
-    panel.plot(
-        *_points(rows, "lbfgsb", threads=2),
-        color=_STYLES["lbfgsb"][0],
-        marker="o",
-        markerfacecolor="white",
-        linestyle="none",
-        label="lbfgsb, 2 threads",
-        zorder=5,
-    )
-    _draw_limit(panel, [row for row in rows if row["limit"] and row["threads"] == 1])
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.yaxis.set_major_formatter(EngFormatter(unit="s"))
-    panel.set_xlabel("Number of variables n")
-    panel.grid(True, which="major", color="0.92", linewidth=0.7)
-    panel.set_axisbelow(True)
-
-
-def _draw_limit(panel: Any, rows: list[Row]) -> None:
-    seconds = [row["limit"]["reads"] * row["limit"]["read_seconds"] for row in rows]
-    panel.plot(
-        [row["n"] for row in rows],
-        seconds,
-        color="0.35",
-        linestyle=(0, (4, 2)),
-        label="limit: reading W = [Y S]",
-        zorder=2,
-    )
-    if rows:
-        panel.annotate(
-            {2: "twice", 3: "three times"}[rows[0]["limit"]["reads"]],
-            (rows[0]["n"], seconds[0]),
-            xytext=(6, 0),
-            textcoords="offset points",
-            verticalalignment="top",
-            color="0.35",
-        )
-
-
-def _legend(panels: Iterable[Any]) -> tuple[list[Any], list[str]]:
-    """Return the handles and labels of what is drawn in any of the panels."""
-    drawn = {
-        label: handle
-        for panel in panels
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-        if len(handle.get_xdata())
-    }
-    return list(drawn.values()), list(drawn)
-
-
-def _points(rows: list[Row], name: str, threads: int = 1) -> tuple[list[int], list[float]]:
-    points = [
-        (row["n"], row["solvers"][name]["seconds_per_iteration"])
-        for row in rows
-        if row["threads"] == threads and name in row["solvers"]
-    ]
-    points = [(n, seconds) for n, seconds in points if seconds is not None]
-    return [n for n, _ in points], [seconds for _, seconds in points]
 
 
 # --- the command --------------------------------------------------------------------------
@@ -768,10 +558,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sizes", nargs="+", type=parse_size, metavar="N", help="numbers of variables, say 2 1e4"
     )
     parser.add_argument(
-        "--json", type=_output, metavar="FILE", help="write the results as JSON ('-': to stdout)"
-    )
-    parser.add_argument(
-        "--plot", type=_picture, metavar="FILE", help="draw time per iteration over n (png, ...)"
+        "--json", type=writable, metavar="FILE", help="write the results as JSON ('-': to stdout)"
     )
 
 
@@ -792,16 +579,17 @@ def parse_size(text: str) -> int:
     return int(value)
 
 
-def _output(text: str) -> str:
+def writable(text: str) -> str:
+    """Return the name of a file in a folder that there is, or ``'-'``.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If there is no such folder.
+    """
     if text != "-" and not Path(text).absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"no such folder: {Path(text).parent}")
     return text
-
-
-def _picture(text: str) -> str:
-    if Path(text).suffix not in (".png", ".pdf", ".svg"):
-        raise argparse.ArgumentTypeError(f"expected a name in .png, .pdf or .svg, got {text!r}")
-    return _output(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -816,55 +604,82 @@ def run(args: argparse.Namespace) -> int:
     -------
     int
         The exit status.
-
-    Raises
-    ------
-    SystemExit
-        If a picture is asked for and matplotlib is not installed.
     """
-    if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise SystemExit("lbfgsb bench: error: --plot needs matplotlib; pip install 'lbfgsb[plot]'")
-    # A BLAS reads its number of threads when it is loaded: this process is too late for it.
-    if _BLAS_THREADS not in os.environ and not args.default_blas:
-        return _run_again(args)
-    report = _run(args, sys.stderr if args.json == "-" else sys.stdout)
+    if is_for_a_new_process(args):
+        words = ["--quick"] * args.quick
+        words += [] if args.json is None else [f"--json={args.json}"]
+        words += [] if args.sizes is None else ["--sizes", *map(str, args.sizes)]
+        return run_again("-m", "lbfgsb", "bench", *words)
+    write(make_report(args), args)
+    return 0
+
+
+def is_for_a_new_process(args: argparse.Namespace) -> bool:
+    """A BLAS reads its number of threads when it is loaded: this process is too late for it."""
+    return _BLAS_THREADS not in os.environ and not args.default_blas
+
+
+def run_again(*words: str) -> int:
+    """Run ``python`` with these words, a BLAS that has one thread, and this process's path."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    sys.stdout.flush()
+    return subprocess.run(
+        [sys.executable, "-P", *words],
+        env=os.environ | {_BLAS_THREADS: "1", "PYTHONPATH": path},
+        check=False,
+    ).returncode
+
+
+def output_of(args: argparse.Namespace) -> TextIO:
+    """Return where the tables go: JSON has the standard output for itself."""
+    return sys.stderr if args.json == "-" else sys.stdout
+
+
+def write(report: Row, args: argparse.Namespace) -> None:
+    """Write the report as JSON where the arguments say."""
     if args.json == "-":
         print(json.dumps(report, indent=1))
     elif args.json is not None:
         Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
-    if args.plot is not None:
-        draw(report["rows"], Path(args.plot))
-    return 0
 
 
-def _run_again(args: argparse.Namespace) -> int:
-    """Run the same command in a new process whose BLAS has one thread."""
-    command = [sys.executable, "-P", "-m", "lbfgsb", "bench"]
-    command += ["--quick"] * args.quick
-    for name in ("json", "plot"):
-        value = getattr(args, name)
-        command += [] if value is None else [f"--{name}={value}"]
-    command += [] if args.sizes is None else ["--sizes", *map(str, args.sizes)]
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    sys.stdout.flush()
-    return subprocess.run(
-        command, env=os.environ | {_BLAS_THREADS: "1", "PYTHONPATH": path}, check=False
-    ).returncode
+def make_report(
+    args: argparse.Namespace,
+    peers: Mapping[str, Solver] | None = None,
+    packages: Mapping[str, str] | None = None,
+    notes: Iterable[str] = (),
+) -> Row:
+    """Measure, print as it goes, and return the report.
 
+    Parameters
+    ----------
+    args : Namespace
+        Of the arguments of `add_arguments`.
+    peers : dict of str to Solver, optional
+        What to measure beside lbfgsb and SciPy.
+    packages : dict of str to str, optional
+        Their packages, for `describe_machine`.
+    notes : iterable of str, optional
+        What is to be said of them.
 
-def _run(args: argparse.Namespace, out: TextIO) -> Row:
-    """Measure, print as it goes, and return the report."""
+    Returns
+    -------
+    dict
+        ``machine``, ``maxcor``, ``rows`` and, for small problems, ``compiled`` and ``many``.
+    """
     from lbfgsb.benchmarks import rosenbrock_fun_and_grad
 
-    say = partial(print, file=out, flush=True)
-    machine = describe_machine()
-    say(_introduction(machine) + "\n")
-    say(_table_head(["SciPy", *_installed_peers()]))
+    say = partial(print, file=output_of(args), flush=True)
+    peers = peers or {}
+    machine = describe_machine(packages)
+    say(_introduction(machine, notes) + "\n")
+    say(_table_head(["SciPy", *peers]))
     rows: list[Row] = []
     sizes = args.sizes or (QUICK_SIZES if args.quick else SIZES)
     for n in sizes:
         for kind in KINDS:
-            new = _rows(n, kind, rosenbrock_fun_and_grad, QUICK if args.quick else Effort())
+            effort = QUICK if args.quick else Effort()
+            new = _rows(n, kind, rosenbrock_fun_and_grad, effort, peers)
             rows += new
             for row in new:
                 say(_table_line(row))
@@ -882,10 +697,7 @@ def _run_compiled(sizes: Sequence[int], is_quick: bool, say: Callable[[str], Non
     from lbfgsb._cli import bench_compiled as compiled
 
     say("\n" + textwrap.fill(_COMPILED, _WIDTH) + "\n")
-    say(
-        f"{'n':>9}{'bounds':>8}{'evaluations':>13}{'minimize_lbfgsb':>17}{'target':>10}"
-        f"{'in minimize_batch':>19}"
-    )
+    say(f"{'n':>9}{'bounds':>8}{'evaluations':>13}{'minimize_lbfgsb':>17}{'in minimize_batch':>19}")
     solves: list[Row] = []
     for n in sizes:
         new = compiled.measure_solves(n, 3 if is_quick else 25)
@@ -893,7 +705,7 @@ def _run_compiled(sizes: Sequence[int], is_quick: bool, say: Callable[[str], Non
         for row in new:
             say(
                 f"{row['n']:>9}{row['bounds']:>8}{row['evaluations']:>13}"
-                f"{format_seconds(row['alone']):>17}{format_seconds(row['target']):>10}"
+                f"{format_seconds(row['alone']):>17}"
                 f"{format_seconds(row['in_a_batch']):>19}"
             )
     many = compiled.measure_many(compiled.MANY // (50 if is_quick else 1))

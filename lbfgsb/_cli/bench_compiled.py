@@ -20,9 +20,6 @@ from lbfgsb.benchmarks import compiled_rosenbrock, rosenbrock_fun_and_grad
 
 Row = dict[str, Any]
 
-# The most that a whole solve should take, in seconds: without bounds, in the box.
-TARGETS = {2: (40e-6, 80e-6), 10: (90e-6, 170e-6), 100: (1.5e-3, 4e-3)}
-
 OPTIONS: dict[str, Any] = {"maxcor": 10, "ftol": 0.0, "gtol": 1e-5, "maxiter": 15_000}
 MANY = 1_000_000
 _COPIES = 200  # of a problem in a batch
@@ -41,7 +38,7 @@ def measure_solves(n: int, rounds: int) -> list[Row]:
     Returns
     -------
     list of dict
-        With n, bounds, iterations, evaluations, target, and in seconds alone (a call of
+        With n, bounds, iterations, evaluations, and in seconds alone (a call of
         `minimize_lbfgsb`) and in_a_batch (a problem of `minimize_batch`): medians.
     """
     rows = []
@@ -58,14 +55,12 @@ def measure_solves(n: int, rounds: int) -> list[Row]:
 
         result = alone()
         seconds = [(_seconds(alone, 20), _seconds(batch, 1) / _COPIES) for _ in range(rounds)]
-        target = TARGETS.get(n)
         rows.append(
             {
                 "n": n,
                 "bounds": kind,
                 "iterations": int(result.nit),
                 "evaluations": int(result.nfev),
-                "target": None if target is None else target[kind != "none"],
                 "alone": statistics.median(a for a, _ in seconds),
                 "in_a_batch": statistics.median(b for _, b in seconds),
             }
