@@ -33,8 +33,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import LowLevelCallable
 
-import lbfgsb._core.measure as _compiled
-
 __all__ = [
     "ackley",
     "ackley_grad",
@@ -59,7 +57,21 @@ __all__ = [
 _TAU = 2.0 * np.pi
 
 #: `rosenbrock` and its gradient as a compiled function: a `scipy.LowLevelCallable`.
-compiled_rosenbrock = LowLevelCallable.from_cython(_compiled, "rosenbrock")
+compiled_rosenbrock: LowLevelCallable
+
+
+def __getattr__(name: str) -> LowLevelCallable:
+    # Made when it is asked for: where cffi is installed, SciPy has it read the signature, which
+    # takes tens of milliseconds. And tools/bench/environments.py loads this file where there is no
+    # compiled core.
+    if name != "compiled_rosenbrock":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lbfgsb._core import measure as compiled
+
+    made = LowLevelCallable.from_cython(compiled, "rosenbrock")
+    globals()[name] = made
+    return made
+
 
 # −min of (t⁴ − 16 t² + 5 t)/2 is 39.16616570…; lbfgsb 1.1 lifts the function by this number, and
 # so do we, to give the same values.
