@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
 import importlib.util as _util
 import os as _os
 import sys as _sys
+from typing import TYPE_CHECKING
 
 
 def _find_core() -> None:
@@ -42,86 +44,90 @@ def _find_core() -> None:
 
 _find_core()
 
-from lbfgsb import callbacks  # noqa: E402
-from lbfgsb._bounds import get_grad_projection_inf_norm  # noqa: E402
-from lbfgsb._include import get_include  # noqa: E402
-from lbfgsb._minimize import minimize_lbfgsb  # noqa: E402
-from lbfgsb._result import InternalState, extract_hess_inv_diag  # noqa: E402
-from lbfgsb._solver import Solver  # noqa: E402
-from lbfgsb.batch import minimize_batch  # noqa: E402
-from lbfgsb.benchmarks import (  # noqa: E402
-    ackley,
-    ackley_grad,
-    beale,
-    beale_grad,
-    griewank,
-    griewank_grad,
-    quartic,
-    quartic_grad,
-    rastrigin,
-    rastrigin_grad,
-    rosenbrock,
-    rosenbrock_grad,
-    sphere,
-    sphere_grad,
-    styblinski_tang,
-    styblinski_tang_grad,
-)
-from lbfgsb.diagnostics import GradientWarning, check_gradient, diagnose  # noqa: E402
-from lbfgsb.plotting import plot_bounds, plot_convergence  # noqa: E402
-from lbfgsb.scipy_compat import (  # noqa: E402
-    fmin_l_bfgs_b,
-    patch_scipy,
-    patched_scipy,
-    scipy_method,
-    unpatch_scipy,
-)
-
 __version__ = "2.0.0.dev0"
 
-
-def __getattr__(name: str) -> object:
-    if name == "Report":  # only those who use it need scooby
-        from lbfgsb._environment import Report
-
-        return Report
-    raise AttributeError(f"module 'lbfgsb' has no attribute {name!r}")
-
-
-__all__ = [
-    "GradientWarning",
-    "InternalState",
-    "Solver",
-    "__version__",
-    "ackley",
-    "ackley_grad",
-    "beale",
-    "beale_grad",
-    "callbacks",
-    "check_gradient",
-    "diagnose",
-    "extract_hess_inv_diag",
-    "fmin_l_bfgs_b",
-    "get_grad_projection_inf_norm",
-    "get_include",
-    "griewank",
-    "griewank_grad",
-    "minimize_batch",
-    "minimize_lbfgsb",
-    "patch_scipy",
-    "patched_scipy",
-    "plot_bounds",
-    "plot_convergence",
-    "quartic",
-    "quartic_grad",
-    "rastrigin",
-    "rastrigin_grad",
-    "rosenbrock",
-    "rosenbrock_grad",
-    "scipy_method",
-    "sphere",
-    "sphere_grad",
-    "styblinski_tang",
+# Where each public name is at home. A module is imported when something of it is first asked for:
+# results are SciPy's, and to import scipy.optimize takes several times as long as to import NumPy.
+_HOMES = {
+    "_bounds": "get_grad_projection_inf_norm",
+    "_endings": "GradientWarning",
+    "_environment": "Report",
+    "_include": "get_include",
+    "_minimize": "minimize_lbfgsb",
+    "_result": "InternalState extract_hess_inv_diag",
+    "_solver": "Solver",
+    "batch": "minimize_batch",
+    "benchmarks": "ackley ackley_grad beale beale_grad griewank griewank_grad quartic quartic_grad "
+    "rastrigin rastrigin_grad rosenbrock rosenbrock_grad sphere sphere_grad styblinski_tang "
     "styblinski_tang_grad",
-    "unpatch_scipy",
-]
+    "diagnostics": "check_gradient diagnose",
+    "plotting": "plot_bounds plot_convergence",
+    "scipy_compat": "fmin_l_bfgs_b patch_scipy patched_scipy scipy_method unpatch_scipy",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+_MODULES = {"batch", "benchmarks", "callbacks", "diagnostics", "plotting", "scipy_compat"}
+
+if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
+    from lbfgsb import batch as batch
+    from lbfgsb import benchmarks as benchmarks
+    from lbfgsb import callbacks as callbacks
+    from lbfgsb import diagnostics as diagnostics
+    from lbfgsb import plotting as plotting
+    from lbfgsb import scipy_compat as scipy_compat
+    from lbfgsb._bounds import get_grad_projection_inf_norm as get_grad_projection_inf_norm
+    from lbfgsb._endings import GradientWarning as GradientWarning
+    from lbfgsb._environment import Report as Report
+    from lbfgsb._include import get_include as get_include
+    from lbfgsb._minimize import minimize_lbfgsb as minimize_lbfgsb
+    from lbfgsb._result import InternalState as InternalState
+    from lbfgsb._result import extract_hess_inv_diag as extract_hess_inv_diag
+    from lbfgsb._solver import Solver as Solver
+    from lbfgsb.batch import minimize_batch as minimize_batch
+    from lbfgsb.benchmarks import ackley as ackley
+    from lbfgsb.benchmarks import ackley_grad as ackley_grad
+    from lbfgsb.benchmarks import beale as beale
+    from lbfgsb.benchmarks import beale_grad as beale_grad
+    from lbfgsb.benchmarks import griewank as griewank
+    from lbfgsb.benchmarks import griewank_grad as griewank_grad
+    from lbfgsb.benchmarks import quartic as quartic
+    from lbfgsb.benchmarks import quartic_grad as quartic_grad
+    from lbfgsb.benchmarks import rastrigin as rastrigin
+    from lbfgsb.benchmarks import rastrigin_grad as rastrigin_grad
+    from lbfgsb.benchmarks import rosenbrock as rosenbrock
+    from lbfgsb.benchmarks import rosenbrock_grad as rosenbrock_grad
+    from lbfgsb.benchmarks import sphere as sphere
+    from lbfgsb.benchmarks import sphere_grad as sphere_grad
+    from lbfgsb.benchmarks import styblinski_tang as styblinski_tang
+    from lbfgsb.benchmarks import styblinski_tang_grad as styblinski_tang_grad
+    from lbfgsb.diagnostics import check_gradient as check_gradient
+    from lbfgsb.diagnostics import diagnose as diagnose
+    from lbfgsb.plotting import plot_bounds as plot_bounds
+    from lbfgsb.plotting import plot_convergence as plot_convergence
+    from lbfgsb.scipy_compat import fmin_l_bfgs_b as fmin_l_bfgs_b
+    from lbfgsb.scipy_compat import patch_scipy as patch_scipy
+    from lbfgsb.scipy_compat import patched_scipy as patched_scipy
+    from lbfgsb.scipy_compat import scipy_method as scipy_method
+    from lbfgsb.scipy_compat import unpatch_scipy as unpatch_scipy
+
+# Report needs scooby, which few have.
+__all__ = sorted({*_HOME_OF, "callbacks", "__version__"} - {"Report"})
+
+
+def _get(name: str) -> object:
+    """Import the module that a name of this package is at home in, or is; ``__getattr__``."""
+    if name in _HOME_OF:
+        value = getattr(_importlib.import_module(f"lbfgsb.{_HOME_OF[name]}"), name)
+    elif name in _MODULES:
+        value = _importlib.import_module(f"lbfgsb.{name}")
+    else:
+        raise AttributeError(f"module 'lbfgsb' has no attribute {name!r}")
+    globals()[name] = value  # the next time it is found without this function
+    return value
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that there is any name
+    __getattr__ = _get
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF, *_MODULES})
