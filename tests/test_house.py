@@ -1,6 +1,7 @@
 """The house: what importing lbfgsb imports, and which way its modules may lean on each other."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ from problems import run_python
 
 import lbfgsb
 
-PACKAGE = Path(lbfgsb.__file__).parent
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "lbfgsb"
+in_a_checkout = pytest.mark.skipif(
+    not (ROOT / "CONTRIBUTING.md").exists(), reason="not in a checkout"
+)
 
 
 # --- what importing imports ---------------------------------------------------------------
@@ -48,9 +53,63 @@ def test_every_public_name_is_found_where_the_package_says():
 
 def test_type_checkers_are_told_the_same_names():
     (block,) = (
-        node for node in ast.parse((PACKAGE / "__init__.py").read_text()).body
+        node for node in ast.parse(Path(lbfgsb.__file__).read_text()).body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )  # fmt: skip
     told = {(node.module, alias.name) for node in block.body for alias in node.names}
     expected = {(f"lbfgsb.{module}", name) for name, module in lbfgsb._HOME_OF.items()}
     assert told == expected | {("lbfgsb", module) for module in lbfgsb._MODULES}
+
+
+# --- which way the arrows go --------------------------------------------------------------
+
+
+def lists():
+    """The two lists of CONTRIBUTING.md: of the core and of the package."""
+    _, text = (ROOT / "CONTRIBUTING.md").read_text().split("## Who imports whom")
+    return re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@in_a_checkout
+def test_a_module_of_the_core_imports_only_from_those_before_it():
+    rooms = re.findall(r"\w+", lists()[0])
+    assert rooms[-1] == "testing"  # so that no other imports it
+    import_ = re.compile(r"^[ \t]*(?:from|c?import)[ \t]+(lbfgsb[\w.]*)", re.MULTILINE)
+    for path in [*ROOT.glob("src/*.pyx"), *ROOT.glob("src/*.pxd")]:
+        assert path.stem in rooms, f"{path.name} is not in the list"
+        before = {f"lbfgsb._core.{room}" for room in rooms[: rooms.index(path.stem) + 1]}
+        wrong = set(import_.findall(path.read_text())) - before
+        assert not wrong, f"{path.name} must not import {sorted(wrong)}"
+
+
+def imported(path):
+    """The modules below lbfgsb that a file imports, ``__init__`` for public names of lbfgsb."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in getattr(node, "names", [])]
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names = [f"{node.module}.{name}" for name in names]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for package, _, name in (name.partition(".") for name in names):
+                if package == "lbfgsb":
+                    below = PACKAGE / name.partition(".")[0]
+                    exists = below.is_dir() or below.with_suffix(".py").exists()
+                    yield name if name and exists else "__init__"
+
+
+@in_a_checkout
+def test_a_module_of_the_package_imports_only_from_those_that_arrows_lead_from():
+    allowed = {}
+    for line in lists()[1].splitlines():
+        left = set()
+        for floor in (re.findall(r"\w+", floor) for floor in line.split("<-")):
+            for room in floor:
+                assert room not in left, f"a circle of arrows: {line}"
+                allowed.setdefault(room, {room, "_core"}).update(left)
+            left = left.union(*(allowed[room] for room in floor))
+    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("_cli/*.py")]:
+        room = path.stem if path.parent == PACKAGE else "_cli"
+        assert room in allowed, f"{path.name} is not in the list"
+        for name in imported(path):
+            is_right = name.split(".")[0] in allowed[room] and not name.startswith("_core.testing")
+            assert is_right, f"{path.name} must not import {name}"
