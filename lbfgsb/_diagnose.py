@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lbfgsb._bounds import as_bounds
-from lbfgsb._endings import ABNORMAL, MISMATCH_ALARM, PERSISTENT, mismatch_evidence
+from lbfgsb._core.slope_monitor import MISMATCH_ALARM, describe
+from lbfgsb._endings import ABNORMAL, PERSISTENT, mismatch_evidence
 from lbfgsb._gradient_check import EPS, WIDTH, as_value_function, check_gradient
 from lbfgsb._result import memory_of
 from lbfgsb._types import Vector
@@ -186,8 +187,7 @@ class _Run:
         self.values = None if history is None else np.asarray(history.fun, dtype=np.float64)
         memory = memory_of(result)
         snapshot = {} if memory is None else memory.snapshot()
-        self.monitor = snapshot.get("monitor")
-        self.alarms = 0 if self.monitor is None else _alarms(self.monitor)
+        self.monitor = describe(snapshot["monitor"]) if "monitor" in snapshot else None
         if bounds is None and snapshot.get("lower") is not None:
             lower, upper = snapshot["lower"], snapshot["upper"]
         else:
@@ -203,9 +203,19 @@ class _Run:
         self.size = max(abs(self.f), 1.0)
 
     @property
+    def checks(self) -> list[tuple[float, float, float]]:
+        """The latest checks of f against its slopes, oldest first."""
+        return [] if self.monitor is None else self.monitor["checks"]
+
+    @property
+    def alarms(self) -> int:
+        """Alarms in a row of the slope monitor, up to the end of the run."""
+        return 0 if self.monitor is None else self.monitor["alarms"]
+
+    @property
     def first_f(self) -> float:
         """f at the start; NaN if unknown."""
-        return math.nan if self.monitor is None else float(self.monitor[0])
+        return math.nan if self.monitor is None else self.monitor["first_f"]
 
     def foreseen(self) -> float:
         """The decrease of f that the quadratic model foresees: ½ pᵀHp, p the projected gradient."""
@@ -295,21 +305,13 @@ def _look_at_first_step(run: _Run) -> Finding | None:
     )
 
 
-def _alarms(monitor: Vector) -> int:
-    """Alarms in a row up to the end of the run, as the core counts them."""
-    bad = [check[2] > MISMATCH_ALARM for check in _checks(monitor)]
-    if monitor[5] >= _LONG_ROW:
-        return PERSISTENT
-    return int(monitor[4]) + 1 if len(bad) == _WINDOW and sum(bad) >= _WINDOW - 1 else 0
-
-
 def _look_at_gradient(run: _Run) -> Finding | None:
     report = None
     if run.fun is not None and (run.jac is True or callable(run.jac)):
         report = check_gradient(
             run.fun, run.jac, run.x, bounds=np.stack([run.lower, run.upper], axis=1)
         )
-    checks = _checks(run.monitor)
+    checks = run.checks
     if report is not None and not report.ok and "WRONG" in report.verdict:
         return Finding(
             "gradient",
@@ -340,17 +342,6 @@ def _look_at_gradient(run: _Run) -> Finding | None:
         "noisy or has kinks.",
         {"mismatch": run.mismatch, "checks": checks},
     )
-
-
-_WINDOW = 5  # of the monitor
-_LONG_ROW = 8  # of bad segments in one search
-
-
-def _checks(monitor: Vector | None) -> list[tuple[float, float, float]]:
-    """Read the latest checks out of the monitor of a snapshot."""
-    if monitor is None:
-        return []
-    return [(row[1], row[2], row[3]) for row in monitor[8:].reshape(-1, 4).tolist()][-_WINDOW:]
 
 
 _NOISE_POINTS = 8
@@ -389,9 +380,9 @@ def _look_at_noise(run: _Run) -> Finding | None:
 
 
 def _look_at_not_finite(run: _Run) -> Finding | None:
-    if run.monitor is None or run.monitor[3] == 0:
+    if run.monitor is None or run.monitor["lost"] == 0:
         return None
-    count = int(run.monitor[3])
+    count = run.monitor["lost"]
     return Finding(
         "not finite",
         "problem" if run.status == ABNORMAL else "hint",
@@ -535,7 +526,7 @@ def _look_at_scaling(run: _Run) -> Finding | None:
 def _well(run: _Run) -> str:
     if run.status == 3:
         return "The run was ended by its callback or objective; nothing else was noticed."
-    agree = " and f and its gradient agree along the last steps" if _checks(run.monitor) else ""
+    agree = " and f and its gradient agree along the last steps" if run.checks else ""
     return (
         f"Nothing suspicious: the projected gradient is {run.norm:.2g} at f = {run.f:.6g}"
         f"{',' if agree else ''}{agree}."

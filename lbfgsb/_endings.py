@@ -11,7 +11,8 @@ import warnings
 
 import numpy as np
 
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.base_solver import BaseSolver
+from lbfgsb._core.slope_monitor import MISMATCH_ALARM
 from lbfgsb._types import Vector
 
 _NO_DIRECTION = (
@@ -39,8 +40,6 @@ _STOPPED = 8
 
 ABNORMAL = 2  # a status
 
-# `gradient_mismatch` above this is hardly curvature: tools/gradient_monitor.py shows why.
-MISMATCH_ALARM = 0.35
 # After so many searches in a row with such a mismatch it is persistent.
 PERSISTENT = 6
 # A line search that was meant to lower f by less than this, relative to f, fails by rounding or

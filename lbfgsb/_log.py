@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._endings import ending
 
 HEADER = f"{'nit':>6} {'nfev':>7} {'f':>16} {'|proj g|':>10} {'step':>10} {'at bounds':>10}"

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds, as_scale, as_start
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run
-from lbfgsb._core.solver import BaseSolver
 from lbfgsb._endings import warn_of_mismatch
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._log import Log
@@ -264,7 +264,7 @@ def minimize_lbfgsb(
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
-        solver = BaseSolver(start, lower, upper, **options, x_scale=scale)
+        solver = BaseSolver(start, lower, upper, options, scale)
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
         del start, lower, upper, scale  # the solver has its own
         redefine = None

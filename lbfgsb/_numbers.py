@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def as_number(name: str, value: Any, least: float = 0.0) -> float:
+def as_number(name: str, value: Any, least: float | None = 0.0) -> float:
     """Return a real number as a float.
 
     Parameters
@@ -17,8 +17,8 @@ def as_number(name: str, value: Any, least: float = 0.0) -> float:
     name : str
         Of the argument.
     value : real scalar, or array of one element
-    least : float, default 0
-        It must not be smaller, nor NaN.
+    least : float or None, default 0
+        It must not be smaller, nor NaN; None: the caller checks the range.
 
     Raises
     ------
@@ -37,13 +37,13 @@ def as_number(name: str, value: Any, least: float = 0.0) -> float:
             value = float(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name} must be a real number; got {value!r}") from error
-    if not value >= least:
+    if least is not None and not value >= least:
         expected = "a number" if least == -math.inf else f">= {least:g}"
         raise ValueError(f"{name} must be {expected}; got {value}")
     return value
 
 
-def as_integer(name: str, value: Any, least: int) -> int:
+def as_integer(name: str, value: Any, least: int | None) -> int:
     """Return an integer, at most 2**62, which stands for infinity.
 
     Parameters
@@ -51,8 +51,8 @@ def as_integer(name: str, value: Any, least: int) -> int:
     name : str
         Of the argument.
     value : int, a float without a fraction, or infinity
-    least : int
-        It must not be smaller.
+    least : int or None
+        It must not be smaller; None: the caller checks the range.
 
     Raises
     ------
@@ -71,9 +71,9 @@ def as_integer(name: str, value: Any, least: int) -> int:
             value = int(value) if value == int(value) else operator.index(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise TypeError(f"{name} must be an integer; got {value!r}") from error
-    if value < least:
+    if least is not None and value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
-    return min(value, 2**62)
+    return max(-(2**62), min(value, 2**62))
 
 
 def as_count(name: str, value: Any, least: int = 1) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
+from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
 from lbfgsb._numbers import as_integer, as_number
 
+_DEFAULTS = defaults()
+_NAMES = [name for name in _DEFAULTS if name not in ("check", "compact")]
+_MOST = 2**31 - 1  # what the core's int holds
 
-def as_options(**options: Any) -> dict[str, Any]:
+
+def as_options(**options: Any) -> CheckedOptions:
     """Check the options of `minimize_lbfgsb` for the core and return them as it takes them.
 
     Those who run many small problems give the same options each time: the answer is remembered.
@@ -26,49 +30,30 @@ def as_options(**options: Any) -> dict[str, Any]:
 
 
 def _check(
-    *,
-    maxcor: int = 10,
-    ftarget: float | None = None,
-    ftol: float = 1e-5,
-    gtol: float = 1e-5,
-    maxiter: int = 50,
-    maxfun: int = 15000,
-    maxls: int = 20,
-    max_steplength: float = 1e8,
-    ftol_linesearch: float = 1e-3,
-    gtol_linesearch: float = 0.9,
-    xtol_linesearch: float = 0.1,
-    eps_SY: float = 2.2e-16,
-    is_check_factorizations: bool = False,
-    threads: int = 1,
-) -> dict[str, Any]:
-    c1 = as_number("ftol_linesearch", ftol_linesearch)
-    c2 = as_number("gtol_linesearch", gtol_linesearch)
-    if not 0 < c1 < c2 < 1:
+    *, ftarget: float | None = None, is_check_factorizations: bool = False, **options: Any
+) -> CheckedOptions:
+    values = _DEFAULTS | {"check": bool(is_check_factorizations)}
+    for name, value in options.items():
+        if name not in _NAMES:
+            raise TypeError(f"{name!r} is no option; the options are {', '.join(_NAMES)}")
+        if isinstance(_DEFAULTS[name], int):
+            values[name] = as_integer(name, value, None)
+        else:
+            values[name] = as_number(name, value, None)
+    if ftarget is not None:
+        values["ftarget"] = as_number("ftarget", ftarget, None)
+    values["threads"] = min(values["threads"], _MOST)
+    try:
+        return CheckedOptions(values)
+    except ValueError as error:
+        (name,) = error.args
+    if name == "ftol_linesearch":
+        c1, c2 = values["ftol_linesearch"], values["gtol_linesearch"]
         raise ValueError(
-            "the line search needs 0 < ftol_linesearch < gtol_linesearch < 1; "
+            f"the line search needs {EXPECTED[name]}; "
             f"got ftol_linesearch={c1}, gtol_linesearch={c2}"
         )
-    target = -math.inf if ftarget is None else as_number("ftarget", ftarget, -math.inf)
-    steplength = as_number("max_steplength", max_steplength)
-    if steplength == 0:
-        raise ValueError("max_steplength must be positive; got 0")
-    return {
-        "maxcor": as_integer("maxcor", maxcor, 1),
-        "ftarget": target,
-        "ftol": as_number("ftol", ftol),
-        "gtol": as_number("gtol", gtol),
-        "maxiter": as_integer("maxiter", maxiter, 0),
-        "maxfun": as_integer("maxfun", maxfun, 0),
-        "maxls": as_integer("maxls", maxls, 1),
-        "max_steplength": steplength,
-        "ftol_linesearch": c1,
-        "gtol_linesearch": c2,
-        "xtol_linesearch": as_number("xtol_linesearch", xtol_linesearch),
-        "eps_SY": as_number("eps_SY", eps_SY),
-        "threads": min(as_integer("threads", threads, 1), 2**16),
-        "check": bool(is_check_factorizations),
-    }
+    raise ValueError(f"{name} must be {EXPECTED[name]}; got {values[name]:g}")
 
 
 _remembered = functools.lru_cache(maxsize=32, typed=True)(_check)

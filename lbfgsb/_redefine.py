@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.objective import convert_gradient, convert_value
-from lbfgsb._core.solver import BaseSolver
 from lbfgsb._types import Vector
 
 UpdateFunDef = Callable[

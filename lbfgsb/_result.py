@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
-from lbfgsb._core.solver import BaseSolver, unscaled_pairs
+from lbfgsb._core.base_solver import BaseSolver, unscaled_pairs
 from lbfgsb._endings import ending
 from lbfgsb._types import Vector
 

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds, as_scale, as_start
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run_iterations
 from lbfgsb._core.objective import convert_gradient, convert_value
-from lbfgsb._core.solver import BaseSolver
 from lbfgsb._endings import ending, warn_of_mismatch
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._numbers import as_integer
@@ -84,7 +84,7 @@ class Solver(BaseSolver):
         start = as_start(x0, copy=False)
         lower, upper = as_bounds(bounds, start.size)
         scale = as_scale(x_scale, start.size)
-        self = super().__new__(cls, start, lower, upper, **as_options(**options), x_scale=scale)
+        self = super().__new__(cls, start, lower, upper, as_options(**options), scale)
         self._asked = False
         self._options = options
         return self

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, TypeGuard
 
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._history import History
 from lbfgsb._log import Log
 from lbfgsb._options import as_options

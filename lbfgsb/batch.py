@@ -148,19 +148,20 @@ def minimize_batch(
         xtol_linesearch=xtol_linesearch,
         eps_SY=eps_SY,
         threads=threads,
-    ) | {"x_scale": as_scale(x_scale, n)}
+    )
+    scale = as_scale(x_scale, n)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable; got {callback!r}")
     if is_compiled(fun):
         if callback is not None:
             raise ValueError("callback can't be called where fun is a LowLevelCallable")
         objective, data = as_compiled(fun), _addresses(args, count)
-        arrays = solve_compiled(objective, data, starts, lower, upper, options)
+        arrays = solve_compiled(objective, data, starts, lower, upper, options, scale)
         return _make_result(arrays, int(arrays["nfev"].sum()))
     if not callable(fun):
         raise TypeError(f"fun must be callable; got {fun!r}")
     rows = _Rows(args, count)
-    solvers = Lockstep(starts, lower, upper, options)
+    solvers = Lockstep(starts, lower, upper, options, scale)
     del starts, lower, upper  # the solvers have their own
     _run(solvers, fun, rows, callback)
     return _make_result(solvers.state(), solvers.rounds)

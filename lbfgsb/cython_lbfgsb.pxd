@@ -64,6 +64,9 @@ ctypedef int (*lbfgsb_callback)(Py_ssize_t n, const double *x, const double *g,
 # The defaults and the meaning are those of minimize_lbfgsb.
 ctypedef struct lbfgsb_options:
     size_t size                  # of this struct; set by lbfgsb_default_options
+    lbfgsb_callback callback     # NULL: none
+    void *callback_data          # what the callback gets as `data`
+    const double *x_scale        # NULL: ones; (n,) typical sizes of the variables, > 0, copied
     Py_ssize_t maxcor            # 10; pairs kept, >= 1
     double ftol                  # 1e-5; relative reduction of f, >= 0
     double gtol                  # 1e-5; inf-norm of the projected gradient, >= 0
@@ -77,9 +80,6 @@ ctypedef struct lbfgsb_options:
     double xtol_linesearch       # 0.1; >= 0
     double eps_SY                # 2.2e-16; curvature that a pair must have, >= 0
     int threads                  # 1; for the solver's own work on large n, >= 1
-    lbfgsb_callback callback     # NULL: none
-    void *callback_data          # what the callback gets as `data`
-    const double *x_scale        # NULL: ones; (n,) typical sizes of the variables, > 0, copied
 
 
 # Sets the first `size` bytes of the options; call lbfgsb_default_options.

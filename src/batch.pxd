@@ -1,5 +1,6 @@
-"""Many problems at once (floor 6)."""
+"""Many problems at once."""
 
+from lbfgsb._core.options cimport CheckedOptions
 from lbfgsb._core.solver cimport SolverState
 
 
@@ -15,7 +16,8 @@ cdef class Lockstep:
     cdef Py_ssize_t *first               # (parts + 1,) where each part begins in `index`
     cdef object points                   # (running, n) where f and g are wanted; None: none yet
 
-    cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1
+    cdef int allocate(self, const double[:, ::1] x0, lower, upper, CheckedOptions options,
+                      x_scale) except -1
     cdef int threads(self) noexcept nogil
     cdef void advance(self, Py_ssize_t part, double *points) noexcept nogil
     cdef void take(self, Py_ssize_t part, const double *F, const double *G) noexcept nogil

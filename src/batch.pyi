@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from lbfgsb._core.objective import CompiledObjective
+from lbfgsb._core.options import CheckedOptions
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
@@ -17,7 +18,8 @@ class Lockstep:
         x0: Vector,
         lower: Vector | None,
         upper: Vector | None,
-        options: dict[str, Any],
+        options: CheckedOptions,
+        x_scale: Vector | None,
     ) -> None: ...
     def ask(self) -> Vector: ...
     def rows(self) -> Indices: ...
@@ -32,5 +34,6 @@ def solve_compiled(
     x0: Vector,
     lower: Vector | None,
     upper: Vector | None,
-    options: dict[str, Any],
+    options: CheckedOptions,
+    x_scale: Vector | None,
 ) -> dict[str, Any]: ...

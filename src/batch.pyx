@@ -17,13 +17,14 @@ from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from lbfgsb._core.base_solver cimport failure_of
 from lbfgsb._core.driver cimport LOOK, Evaluator, drive, is_time_to_look, look_later, next_point
 from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_matrix, vector_data)
-from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, START, Options, SolverState,
-                                  default_options, failure_of, mismatch_of, solver_begin,
-                                  solver_create, solver_destroy, solver_place, solver_size,
-                                  solver_stop, solver_tell, solver_test)
-from lbfgsb._core.team cimport Room, allocate, allowed_threads
+from lbfgsb._core.options cimport CheckedOptions, Options
+from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
+                                  mismatch_of, solver_begin, solver_create, solver_destroy,
+                                  solver_place, solver_size, solver_stop, solver_tell, solver_test)
+from lbfgsb._core.team cimport Room, aligned_block, allowed_threads
 
 import threading
 
@@ -43,21 +44,9 @@ cdef extern from *:
     Py_ssize_t LBFGSB_READ(Py_ssize_t *value) noexcept nogil
     void LBFGSB_SET(Py_ssize_t *flag) noexcept nogil
 
-# Fewer problems than this are not worth a thread of their own.
+# Fewer problems in lockstep than this are not worth a thread of their own.
 cdef enum:
-    WORTH_A_THREAD = 512
-
-
-cdef void set_options(Options *o, dict options):
-    """The options of every problem; each has one thread."""
-    default_options(o)
-    o.maxcor, o.maxiter, o.maxfun = options['maxcor'], options['maxiter'], options['maxfun']
-    o.ftol, o.gtol, o.ftarget = options['ftol'], options['gtol'], options['ftarget']
-    o.maxls, o.max_steplength = options['maxls'], options['max_steplength']
-    o.ftol_linesearch = options['ftol_linesearch']
-    o.gtol_linesearch = options['gtol_linesearch']
-    o.xtol_linesearch, o.eps_SY = options['xtol_linesearch'], options['eps_SY']
-    o.scaled = options['x_scale'] is not None
+    WORTH_A_PART = 512
 
 
 # The starts and bounds of all problems: a row each, or one row of bounds for all.
@@ -168,19 +157,20 @@ cdef class Lockstep:
     x0 : ndarray of float64, shape (B, n), C-contiguous
         The starts; clipped into the bounds.
     lower, upper : ndarray of float64, shape (B, n) or (1, n), C-contiguous, or None
-    options : dict
-        As checked by the caller. With ``threads`` the problems are shared out to threads.
+    options : CheckedOptions
+        With ``threads`` the problems are shared out to threads; each has one.
+    x_scale : ndarray of float64, shape (n,), C-contiguous, or None
     """
 
-    def __cinit__(self, const double[:, ::1] x0, lower, upper, dict options):
+    def __cinit__(self, const double[:, ::1] x0, lower, upper, CheckedOptions options, x_scale):
         self.count, self.n = x0.shape[0], x0.shape[1]
-        self.parts = max(1, min(<Py_ssize_t>options['threads'], self.count // WORTH_A_THREAD))
+        self.parts = max(1, min(<Py_ssize_t>options.options.threads, self.count // WORTH_A_PART))
         self.states = <SolverState *>calloc(self.count, sizeof(SolverState))
         self.index = <Py_ssize_t *>calloc(self.count, sizeof(Py_ssize_t))
         self.first = <Py_ssize_t *>calloc(self.parts + 1, sizeof(Py_ssize_t))
         if self.states == NULL or self.index == NULL or self.first == NULL:
             raise MemoryError(f'no memory for {self.count} problems')
-        self.allocate(x0, lower, upper, options)
+        self.allocate(x0, lower, upper, options, x_scale)
 
     def __dealloc__(self):
         free(self.first)
@@ -188,25 +178,26 @@ cdef class Lockstep:
         free(self.states)
         free(self.block)
 
-    cdef int allocate(self, const double[:, ::1] x0, lower, upper, dict options) except -1:
+    cdef int allocate(self, const double[:, ::1] x0, lower, upper, CheckedOptions options,
+                      x_scale) except -1:
         """One block for all, and every problem at its start in it."""
-        cdef Problems all = problems_of(x0, lower, upper, options['x_scale'])
+        cdef Problems all = problems_of(x0, lower, upper, x_scale)
         cdef Py_ssize_t i, part, work = 0
         cdef double total = 0
         cdef char *at
         cdef Room room
-        cdef Options o
-        set_options(&o, options)
+        cdef Options o = options.options
+        o.threads = 1
         for i in range(self.count):
             self.states[i].options = o
-            room = solver_size(&self.states[i], self.n, is_bounded(&all, i))
+            room = solver_size(&self.states[i], self.n, is_bounded(&all, i), all.scale != NULL)
             if room.kept == NULL:
                 raise MemoryError(f'no memory for n = {self.n}, maxcor = {o.maxcor}')
             total += <double><size_t>room.kept
             work = max(work, <Py_ssize_t><size_t>room.work)
         total += <double>work * self.parts
         if total <= 1e18:
-            self.block = allocate(<size_t>total)
+            self.block = aligned_block(<size_t>total)
         if self.block == NULL:
             raise MemoryError(f'no memory for {self.count} problems with n = {self.n}, '
                               f'maxcor = {o.maxcor}: {total / 1e9:.1f} GB')
@@ -217,7 +208,8 @@ cdef class Lockstep:
             for part in range(self.parts):
                 for i in range(self.first[part], self.first[part + 1]):
                     self.index[i] = i
-                    room = solver_size(&self.states[i], self.n, is_bounded(&all, i))
+                    room = solver_size(&self.states[i], self.n, is_bounded(&all, i),
+                                       all.scale != NULL)
                     solver_place(&self.states[i], at, self.block + part * work)
                     at += <size_t>room.kept
                     begin(&self.states[i], &all, i)
@@ -233,13 +225,12 @@ cdef class Lockstep:
         """
         cdef double *to
         cdef Py_ssize_t part
-        cdef int threads = self.threads()
         points, self.points = self.points, None    # one reference is left if nobody holds it
         if points is None or not is_fresh_matrix(points, self.running, self.n):
             points = new_matrix(self.running, self.n)
         to = vector_data(points)
         with nogil:
-            for part in prange(self.parts, num_threads=threads, schedule='static'):
+            for part in prange(self.parts, num_threads=self.threads(), schedule='static'):
                 self.advance(part, to)
             self.drop_ended(to)
         if len(points) != self.running:
@@ -259,10 +250,9 @@ cdef class Lockstep:
     def tell(self, const double[::1] F, const double[:, ::1] G):
         """Take f (running,) and g (running, n) at the points that `ask` has returned."""
         cdef Py_ssize_t part
-        cdef int threads = self.threads()
         self.rounds += 1
         with nogil:
-            for part in prange(self.parts, num_threads=threads, schedule='static'):
+            for part in prange(self.parts, num_threads=self.threads(), schedule='static'):
                 self.take(part, &F[0], &G[0, 0])
             self.drop_ended(NULL)
 
@@ -300,7 +290,7 @@ cdef class Lockstep:
         return arrays
 
     cdef int threads(self) noexcept nogil:
-        return allowed_threads(<int>min(self.parts, self.running // WORTH_A_THREAD))
+        return allowed_threads(<int>min(self.parts, self.running // WORTH_A_PART))
 
     cdef void advance(self, Py_ssize_t part, double *points) noexcept nogil:
         """Each problem of a part to its next point."""
@@ -312,11 +302,9 @@ cdef class Lockstep:
         """Tell each problem of a part."""
         cdef Py_ssize_t r
         cdef SolverState *s
-        cdef bint at_start
         for r in range(self.first[part], self.first[part + 1]):
             s = &self.states[self.index[r]]
-            at_start = s.phase == START
-            if solver_tell(s, F[r], G + r * self.n) or at_start:
+            if solver_tell(s, F[r], G + r * self.n) != NOTHING_NEW:
                 solver_test(s)
 
     cdef void drop_ended(self, double *points) noexcept nogil:
@@ -414,7 +402,7 @@ cdef class Batch:
 
 
 def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, lower, upper,
-                   dict options):
+                   CheckedOptions options, x_scale):
     """Solve each problem with a compiled objective; return the results, arrays by name.
 
     Parameters
@@ -422,28 +410,29 @@ def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, l
     objective : CompiledObjective
     data : ndarray of intp, shape (B,), or None
         The address that the objective gets for each problem; None: its own for all.
-    x0, lower, upper, options
+    x0, lower, upper, options, x_scale
         As for `Lockstep`.
     """
     cdef Py_ssize_t count = x0.shape[0], n = x0.shape[1]
     cdef const Py_ssize_t[::1] addresses
     cdef Batch batch = Batch()
     arrays = new_results(count, n)
-    batch.problems = problems_of(x0, lower, upper, options['x_scale'])
+    batch.problems = problems_of(x0, lower, upper, x_scale)
     batch.results, batch.failures = results_in(arrays), arrays['failures']
     batch.count = count
     if data is not None:
         addresses = data
         batch.address = &addresses[0]
-    solve_all(batch, objective, allowed_threads(<int>min(<Py_ssize_t>options['threads'], count)),
-              options)
+    solve_all(batch, objective,
+              allowed_threads(<int>min(<Py_ssize_t>options.options.threads, count)),
+              options.options)
     if batch.error is not None:
         raise batch.error
     return arrays
 
 
 cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
-                   dict options) except -1:
+                   Options options) except -1:
     """Share the problems out to threads, the first of which is the caller's."""
     cdef Py_ssize_t n = batch.problems.n
     cdef int t
@@ -456,7 +445,7 @@ cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
         raise MemoryError(f'no memory for {threads} threads')
     try:
         for t in range(threads):
-            hire(&workers[t], objective, n, options, vector_data(buffers[t]))
+            hire(&workers[t], objective, &batch.problems, options, vector_data(buffers[t]))
         with nogil:
             for t in prange(threads, num_threads=threads, schedule='static', chunksize=1):
                 batch.work(&workers[t], can_look and t == 0)
@@ -468,14 +457,16 @@ cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
     return 0
 
 
-cdef int hire(Worker *worker, CompiledObjective objective, Py_ssize_t n, dict options,
+cdef int hire(Worker *worker, CompiledObjective objective, const Problems *all, Options options,
               double *buffers) except -1:
     """A state machine with bounds and one without, and buffers (2, n) for the objective."""
-    set_options(&worker.with_bounds.options, options)
-    worker.without_bounds.options = worker.with_bounds.options
-    if not (solver_create(&worker.with_bounds, n, True)
-            and solver_create(&worker.without_bounds, n, False)):
-        raise MemoryError(f"no memory for n = {n}, maxcor = {options['maxcor']}")
+    cdef Py_ssize_t n = all.n
+    cdef bint scaled = all.scale != NULL
+    options.threads = 1
+    worker.with_bounds.options = worker.without_bounds.options = options
+    if not (solver_create(&worker.with_bounds, n, True, scaled)
+            and solver_create(&worker.without_bounds, n, False, scaled)):
+        raise MemoryError(f'no memory for n = {n}, maxcor = {options.maxcor}')
     worker.e.fun, worker.e.data = objective.fun, objective.data
     worker.e.x, worker.e.g = buffers, buffers + n
     look_later(&worker.e)

@@ -1,4 +1,4 @@
-"""The box, the point in it, and the way out of that point (floor 2)."""
+"""The box, the point in it, and the way out of that point."""
 
 from libc.math cimport INFINITY
 
@@ -23,6 +23,7 @@ ctypedef struct Box:
     double norm              # inf-norm of the projected gradient at x
     double g_free_squared    # (scale g)² summed over the variables that may move, if bounded
     double t_min             # the least positive break point
+    Py_ssize_t pinned        # variables that cannot move along -g
     signed char *status      # (n,) at x_cauchy: 0 free, -1 at the lower bound, +1 at the upper
     Py_ssize_t fixed         # how many are not free there
     double *t                # (n,) break points, in the part of the heap that is in use

@@ -1,4 +1,4 @@
-"""The generalised Cauchy point (floor 3)."""
+"""The generalised Cauchy point."""
 
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.compact cimport Compact

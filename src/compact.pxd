@@ -1,4 +1,4 @@
-"""The compact limited-memory matrix B = theta I - W M Wᵀ (floor 2)."""
+"""The compact limited-memory matrix B = theta I - W M Wᵀ."""
 
 from lbfgsb._core.kernels cimport Kernels
 from lbfgsb._core.team cimport Room, Team

@@ -11,32 +11,41 @@ from libc.math cimport INFINITY, NAN, isfinite
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from lbfgsb._core.driver cimport ITERATED, Evaluator, drive, next_point
+from lbfgsb._core.driver cimport AT_ITERATE, Evaluator, drive, next_point
+from lbfgsb._core.options cimport Options, default_options, wrong_option
 from lbfgsb._core.solver cimport (ABNORMAL_DIRECTION, ABNORMAL_LINE_SEARCH, ABNORMAL_START,
                                   CONVERGED_FTOL, CONVERGED_GTOL, CONVERGED_TARGET, DONE,
-                                  LIMIT_EVALUATIONS, LIMIT_ITERATIONS, START, STOPPED_BY_USER,
-                                  Options, SolverState,
-                                  default_options, solver_begin, solver_create, solver_destroy,
-                                  solver_stop, solver_tell, solver_test)
+                                  LIMIT_EVALUATIONS, LIMIT_ITERATIONS, NEW_ITERATE, NOTHING_NEW,
+                                  STOPPED_BY_USER, Event, SolverState, solver_begin,
+                                  solver_create, solver_destroy, solver_stop, solver_tell,
+                                  solver_test)
 
 cdef extern from *:
     """
     #include <stddef.h>
     #include "lbfgsb.h"
     /* Where the options of the first release end: no caller has fewer. */
-    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, x_scale) + sizeof(void *))
+    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, threads) + sizeof(int))
+    /* From maxcor to the end the options are those of the core, in the same order. */
+    #define LBFGSB_CORE struct __pyx_t_6lbfgsb_5_core_7options_Options
+    #define LBFGSB_SHARED_SIZE (sizeof(lbfgsb_options) - offsetof(lbfgsb_options, maxcor))
     /* The header and the .pxd declare the same structs. */
     #define LBFGSB_MINE(name) struct __pyx_t_6lbfgsb_13cython_lbfgsb_##name
     #define LBFGSB_CHECK_SIZES() \\
         _Static_assert(sizeof(LBFGSB_MINE(lbfgsb_options)) == sizeof(lbfgsb_options) \\
-                       && offsetof(LBFGSB_MINE(lbfgsb_options), x_scale) \\
-                          == offsetof(lbfgsb_options, x_scale) \\
+                       && offsetof(LBFGSB_MINE(lbfgsb_options), threads) \\
+                          == offsetof(lbfgsb_options, threads) \\
                        && sizeof(LBFGSB_MINE(lbfgsb_result)) == sizeof(lbfgsb_result) \\
                        && sizeof(LBFGSB_MINE(lbfgsb_solver)) == sizeof(lbfgsb_solver), \\
-                       "lbfgsb.h and cython_lbfgsb.pxd differ")
+                       "lbfgsb.h and cython_lbfgsb.pxd differ"); \\
+        _Static_assert(sizeof(LBFGSB_CORE) - LBFGSB_SHARED_SIZE == offsetof(LBFGSB_CORE, maxcor) \\
+                       && sizeof(LBFGSB_CORE) - offsetof(LBFGSB_CORE, threads) \\
+                          == sizeof(lbfgsb_options) - offsetof(lbfgsb_options, threads), \\
+                       "lbfgsb.h and options.pxd differ")
     """
     void LBFGSB_CHECK_SIZES() noexcept
     const size_t LBFGSB_FIRST_SIZE
+    const size_t LBFGSB_SHARED_SIZE
     const char *LBFGSB_CAPSULE
     ctypedef struct lbfgsb_table:
         size_t size
@@ -48,10 +57,6 @@ cdef extern from *:
         void *tell
         void *get_result
         void *destroy
-
-
-# More threads than this are as good as this many.
-cdef int MOST_THREADS = 1 << 16
 
 
 # One problem: the state, the buffers of the objective, and what the caller wants to hear.
@@ -72,14 +77,9 @@ cdef void lbfgsb_set_default_options(lbfgsb_options *options, size_t size) noexc
     cdef lbfgsb_options full
     cdef Options o
     default_options(&o)
-    full.size, full.maxcor = size, o.maxcor
-    full.ftol, full.gtol, full.ftarget = o.ftol, o.gtol, o.ftarget
-    full.maxiter, full.maxfun, full.maxls = o.maxiter, o.maxfun, o.maxls
-    full.max_steplength = o.max_steplength
-    full.ftol_linesearch, full.gtol_linesearch = o.ftol_linesearch, o.gtol_linesearch
-    full.xtol_linesearch, full.eps_SY = o.xtol_linesearch, o.eps_SY
-    full.threads, full.callback, full.callback_data = o.threads, NULL, NULL
-    full.x_scale = NULL
+    memset(&full, 0, sizeof(full))
+    full.size = size
+    memcpy(&full.maxcor, &o.maxcor, LBFGSB_SHARED_SIZE)
     memset(options, 0, size)
     memcpy(options, &full, min(size, sizeof(full)))
 
@@ -87,29 +87,16 @@ cdef void lbfgsb_set_default_options(lbfgsb_options *options, size_t size) noexc
 cdef int take_options(Run *run, const lbfgsb_options *given) noexcept nogil:
     """Check the options and give them to the core. Returns 0 or a negative status."""
     cdef lbfgsb_options own
-    cdef Options *o = &run.s.options
     lbfgsb_set_default_options(&own, sizeof(own))
     if given != NULL:
         if not LBFGSB_FIRST_SIZE <= given.size <= sizeof(own):
             return LBFGSB_BAD_SIZE
         memcpy(&own, given, given.size)
-    if not (own.maxcor >= 1 and own.ftol >= 0 and own.gtol >= 0 and own.ftarget == own.ftarget
-            and own.maxiter >= 0 and own.maxfun >= 0 and own.maxls >= 1
-            and own.max_steplength > 0
-            and 0 < own.ftol_linesearch < own.gtol_linesearch < 1
-            and own.xtol_linesearch >= 0 and own.eps_SY >= 0 and own.threads >= 1):
-        return LBFGSB_BAD_OPTION
-    default_options(o)
-    o.maxcor, o.ftol, o.gtol, o.ftarget = own.maxcor, own.ftol, own.gtol, own.ftarget
-    o.maxiter, o.maxfun, o.maxls = own.maxiter, own.maxfun, own.maxls
-    o.max_steplength = own.max_steplength
-    o.ftol_linesearch, o.gtol_linesearch = own.ftol_linesearch, own.gtol_linesearch
-    o.xtol_linesearch, o.eps_SY = own.xtol_linesearch, own.eps_SY
-    o.threads = min(own.threads, MOST_THREADS)
-    o.scaled = own.x_scale != NULL
+    default_options(&run.s.options)
+    memcpy(&run.s.options.maxcor, &own.maxcor, LBFGSB_SHARED_SIZE)
     run.callback, run.callback_data = own.callback, own.callback_data
     run.x_scale = own.x_scale
-    return 0
+    return LBFGSB_BAD_OPTION if wrong_option(&run.s.options) != NULL else 0
 
 
 # --- a problem ----------------------------------------------------------------------------
@@ -175,7 +162,7 @@ cdef int begin(Run *run, Py_ssize_t n, const double *x, const double *lower,
         return status
     if not is_scale(n, run.x_scale):
         return LBFGSB_BAD_OPTION
-    if not solver_create(&run.s, n, bounded):
+    if not solver_create(&run.s, n, bounded, run.x_scale != NULL):
         return LBFGSB_NO_MEMORY
     run.e.x = <double *>malloc(2 * <size_t>n * sizeof(double))
     if run.e.x == NULL:
@@ -241,7 +228,7 @@ cdef int lbfgsb_minimize(lbfgsb_objective fun, void *data, Py_ssize_t n, double 
         return status
     run.e.fun, run.e.data = fun, data
     fill(run.e.g, NULL, NAN, n)    # a component that is never set shows at x0
-    while drive(&run.s, &run.e) == ITERATED:
+    while drive(&run.s, &run.e) == AT_ITERATE:
         solver_test(&run.s)
         tell_caller(&run)
     status = status_of(&run.s)
@@ -285,16 +272,16 @@ cdef const double *lbfgsb_ask(lbfgsb_solver *solver) noexcept nogil:
 
 cdef int lbfgsb_tell(lbfgsb_solver *solver, double f, const double *g) noexcept nogil:
     cdef Run *run = <Run *>solver.state
-    cdef bint new, at_start = run.s.phase == START
+    cdef Event event
     if not run.asked:
         return LBFGSB_NOT_ASKED
     run.asked = False
-    new = solver_tell(&run.s, f, g)
-    if new or at_start:
+    event = solver_tell(&run.s, f, g)
+    if event != NOTHING_NEW:
         solver_test(&run.s)
-    if new and run.callback != NULL:
+    if event == NEW_ITERATE and run.callback != NULL:
         tell_caller(run)
-    return new
+    return event == NEW_ITERATE
 
 
 cdef int lbfgsb_get_result(const lbfgsb_solver *solver, double *x, double *g,

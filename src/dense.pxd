@@ -1,4 +1,4 @@
-"""Cholesky factors of at most 2m x 2m, and solves with them (floor 1)."""
+"""Cholesky factors of at most 2m x 2m, and solves with them."""
 
 from lbfgsb._core.kernels cimport Kernels
 

@@ -1,14 +1,14 @@
-"""The loop for compiled objectives (floor 5)."""
+"""The loop for compiled objectives."""
 
 from lbfgsb._core.objective cimport CompiledFunction
 from lbfgsb._core.solver cimport SolverState
 
 
 cdef enum Pause:
-    OVER       # the run is over
-    STARTED    # f and g at x0 are known; no test has been made
-    ITERATED   # an iterate has been accepted; no test has been made
-    LOOK       # it is time for the caller to look around
+    OVER        # the run is over
+    AT_START    # f and g at x0 are known; no test has been made
+    AT_ITERATE  # an iterate has been accepted; no test has been made
+    LOOK        # it is time for the caller to look around
 
 
 ctypedef struct Evaluator:

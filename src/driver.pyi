@@ -1,9 +1,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.objective import CompiledObjective
 from lbfgsb._core.recorder import Recorder
-from lbfgsb._core.solver import BaseSolver
 
 class Objective:
     def __init__(self, fun: Callable[..., Any], jac: Any, numerical: bool = False) -> None: ...

@@ -15,13 +15,15 @@ holds for the gradient it returns, which is read before the next call.
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, NAN, isfinite
 
+from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.guard cimport guard_enter, guard_leave, guard_rest, guard_resume
 from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_fresh_vector,
                                      new_vector, vector_data)
 from lbfgsb._core.recorder cimport Recorder
-from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, RUNNING, START, BaseSolver,
-                                  SolverState, solver_advance, solver_point, solver_stop,
-                                  solver_tell, solver_tell_value, solver_test)
+from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, NEW_ITERATE, NOTHING_NEW,
+                                  RUNNING, START, STARTED, Event, SolverState, solver_advance,
+                                  solver_point, solver_stop, solver_tell, solver_tell_value,
+                                  solver_test)
 
 import threading
 
@@ -153,13 +155,13 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
         if s.options.check:
             solver._check()
         PyErr_CheckSignals()
-        if pause == STARTED or pause == ITERATED:
-            if pause == STARTED and on_start is not None:
+        if pause == AT_START or pause == AT_ITERATE:
+            if pause == AT_START and on_start is not None:
                 call_back(solver, on_start)
             if redefine is not None:
                 call_back(solver, redefine)
             solver_test(s)
-            if pause == ITERATED:
+            if pause == AT_ITERATE:
                 for recorder in recorders:
                     recorder.record(solver)
                 if on_iterate is not None and call_back(solver, on_iterate):
@@ -178,12 +180,11 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
 cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
     """Evaluate f and g and tell, until the run is over or the caller wants a pause.
 
-    After STARTED and ITERATED the caller has to call solver_test. Going on is calling again.
+    After AT_START and AT_ITERATE the caller has to call solver_test. Going on is calling again.
     """
-    cdef bint new, at_start
+    cdef Event event
     cdef double f
     while s.phase != DONE:
-        at_start = s.phase == START
         next_point(s, e.x)
         if s.phase == DONE:
             break
@@ -193,13 +194,12 @@ cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
             s.njev += 1
             solver_stop(s)
             break
-        new = solver_tell(s, f, e.g)
-        at_start = at_start and s.phase != DONE
-        if at_start and e.pauses_at_start:
-            return STARTED
-        if new and e.pauses_at_iterates:
-            return ITERATED
-        if new or at_start:
+        event = solver_tell(s, f, e.g)
+        if event == STARTED and e.pauses_at_start:
+            return AT_START
+        if event == NEW_ITERATE and e.pauses_at_iterates:
+            return AT_ITERATE
+        if event != NOTHING_NEW:
             solver_test(s)
         if e.look_at < INFINITY and (s.options.check or is_time_to_look(e)):
             return LOOK
@@ -312,7 +312,7 @@ cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, 
     """`run` for a Python objective."""
     cdef SolverState *s = &solver.s
     cdef Recorder recorder
-    cdef bint new
+    cdef Event event
     cdef double f = 0
     solver_test(s)
     if s.phase == START:
@@ -343,9 +343,9 @@ cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, 
             s.njev += objective.calls_of_jac
             solver_stop(s)
             break
-        new = tell(solver, f, g)
+        event = tell(solver, f, g)
         g = None
-        if not new:
+        if event != NEW_ITERATE:
             continue
         if redefine is not None:
             call_back(solver, redefine)
@@ -369,14 +369,14 @@ cdef int to_trial(BaseSolver solver, double *x) except -1:
     return 0
 
 
-cdef bint tell(BaseSolver solver, double f, object g) except -1:
+cdef Event tell(BaseSolver solver, double f, object g) except *:
     cdef const double *data = NULL if g is None else vector_data(g)
-    cdef bint new
+    cdef Event event
     if solver.n < WORTH_RELEASING:
-        new = solver_tell(&solver.s, f, data)
+        event = solver_tell(&solver.s, f, data)
     else:
         with nogil:
-            new = solver_tell(&solver.s, f, data)
+            event = solver_tell(&solver.s, f, data)
     if solver.s.options.check:
         solver._check()
-    return new
+    return event

@@ -1,4 +1,4 @@
-"""The model of f for few variables (floor 3)."""
+"""The model of f for few variables."""
 
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
@@ -31,4 +31,4 @@ cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil
 cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
                            CauchyPoint *cauchy) noexcept nogil
 cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
-                        Py_ssize_t pinned, bint check, double *error) noexcept nogil
+                        bint check, double *error) noexcept nogil

@@ -195,7 +195,7 @@ cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
 
 
 cdef bint minimise(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
-                   Py_ssize_t pinned, bint check, double *error) noexcept nogil:
+                   bint check, double *error) noexcept nogil:
     """few_minimiser in scaled variables.
 
     x_cauchy itself is found where a break point may lie before it, see cauchy.pyx.
@@ -215,7 +215,7 @@ cdef bint minimise(FewVariables *few, const Compact *B, Box *box, CauchyPoint *c
     # ĝᵀHĝ / ĝᵀĝ, no less than the t of x_cauchy on the first piece
     bound = inner(few.d, few.step, n) / box.g_free_squared
     if 0 < bound < box.t_min:
-        if pinned == 0:
+        if box.pinned == 0:
             box_free_all(box)
             return True
         if not form_B(few, B):
@@ -223,21 +223,21 @@ cdef bint minimise(FewVariables *few, const Compact *B, Box *box, CauchyPoint *c
     else:
         if not few_cauchy_point(few, B, box, cauchy):
             return False
-        if pinned + cauchy.passed == 0:
+        if box.pinned + cauchy.passed == 0:
             box_free_all(box)
             return True
     return minimise_free(few, B, box, cauchy, check, error)
 
 
 cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,
-                        Py_ssize_t pinned, bint check, double *error) noexcept nogil:
+                        bint check, double *error) noexcept nogil:
     """Set `step` to the way from x to the minimiser over the variables free at x_cauchy.
 
-    `pinned` variables can't move from x. Returns False if B is not positive definite to working
+    Returns False if B is not positive definite to working
     precision.
     """
     cdef Py_ssize_t i
-    if not minimise(few, B, box, cauchy, pinned, check, error):
+    if not minimise(few, B, box, cauchy, check, error):
         return False
     if box.scaled:
         for i in range(box.n):

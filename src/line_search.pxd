@@ -1,4 +1,4 @@
-"""The line search of Moré and Thuente (1994), one evaluation at a time (floor 1)."""
+"""The line search of Moré and Thuente (1994), one evaluation at a time."""
 
 cdef enum LineSearchVerdict:
     TRY_NEXT         # evaluate at `alpha`

@@ -1,4 +1,4 @@
-"""What an objective returns, as C numbers; a compiled objective (floor 1)."""
+"""What an objective returns, as C numbers; a compiled objective."""
 
 # Sets f[0] and g (n,) at x (n,); anything but 0 ends the run.
 ctypedef int (*CompiledFunction)(Py_ssize_t n, const double *x, double *f, double *g,

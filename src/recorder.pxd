@@ -1,6 +1,6 @@
-"""What the iterates of a run were, kept as numbers (between floors 4 and 5)."""
+"""What the iterates of a run were, kept as numbers."""
 
-from lbfgsb._core.solver cimport BaseSolver
+from lbfgsb._core.base_solver cimport BaseSolver
 
 
 cdef class Table:

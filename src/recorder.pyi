@@ -1,7 +1,7 @@
 from typing import Any
 
 import numpy as np
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.base_solver import BaseSolver
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]

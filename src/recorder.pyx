@@ -12,8 +12,9 @@ dropped the table gets new memory.
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.objective cimport vector_data
-from lbfgsb._core.solver cimport BaseSolver, SolverState
+from lbfgsb._core.solver cimport SolverState
 
 import copyreg
 
@@ -121,7 +122,7 @@ cdef class Recorder:
         cdef double *row = <double *>self.numbers.new_row()
         row[NIT], row[NFEV], row[NJEV] = s.nit, s.nfev, s.njev
         row[F], row[PROJECTED_GRADIENT], row[STEPLENGTH] = s.f, s.box.norm, s.steplength
-        row[ACTIVE_BOUNDS] = s.pinned if s.box.bounded else 0
+        row[ACTIVE_BOUNDS] = s.box.pinned if s.box.bounded else 0
         row[TIME] = now() - self.since
         if self.x_every > 0 and s.nit % self.x_every == 0:
             self._set_width(solver.n)

@@ -1,4 +1,4 @@
-"""Do the values of f and its slopes belong together? A monitor that costs nothing (floor 1)."""
+"""Do the values of f and its slopes belong together? A monitor that costs nothing."""
 
 cdef enum:
     WINDOW = 5               # the checks that count: the latest
@@ -32,5 +32,6 @@ cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double s
 cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil
 cdef int slope_monitor_window(const SlopeMonitor *m, Check *window) noexcept nogil
 cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexcept nogil
+cdef list checks_of(const SlopeMonitor *m)
 cdef object slope_monitor_save(const SlopeMonitor *m)
 cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1

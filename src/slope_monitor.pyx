@@ -42,8 +42,10 @@ cdef enum:
 # Of a check, in the order in which they are saved.
 FIELDS = ('length', 'change', 'predicted', 'ratio')
 
-# A ratio above this is bad. Python has the same number, MISMATCH_ALARM.
-cdef double BAD = 0.35
+# A ratio above this is bad, and a median of them above it hardly curvature:
+# tools/gradient_monitor.py shows why.
+MISMATCH_ALARM = 0.35
+cdef double BAD = MISMATCH_ALARM
 # A change of f below this, relative to f, is not looked at,
 cdef double VISIBLE = 1e-7
 # nor is one below this, relative to the decrease of f since the first search.
@@ -222,3 +224,26 @@ cdef Check load_check(const double[::1] numbers, int i):
     check.length, check.change = numbers[k], numbers[k + 1]
     check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
     return check
+
+
+def describe(saved):
+    """Return what a saved monitor knows, by name.
+
+    ``first_f``: f at the start of the first search; ``lost``: trials that were not finite;
+    ``alarms``: searches in a row after which the latest checks were bad; ``checks``: for each of
+    the latest, oldest first, the change of f over its segment, what the slopes predict, the ratio.
+    """
+    cdef SlopeMonitor m
+    slope_monitor_load(&m, saved)
+    return {'first_f': m.first, 'lost': m.lost, 'alarms': slope_monitor_alarms(&m),
+            'checks': checks_of(&m)}
+
+
+cdef list checks_of(const SlopeMonitor *m):
+    """(change of f, what the slopes predict, ratio) for each of the latest checks, oldest first."""
+    cdef Check window[WINDOW]
+    cdef int i, count = slope_monitor_window(m, window)
+    checks = []
+    for i in range(count):
+        checks.append((window[i].change, window[i].predicted, window[i].ratio))
+    return checks

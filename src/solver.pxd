@@ -1,11 +1,11 @@
-"""The state machine of L-BFGS-B (floor 4)."""
+"""The state machine of L-BFGS-B."""
 
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint
 from lbfgsb._core.compact cimport Compact
 from lbfgsb._core.few_variables cimport FewVariables
-from lbfgsb._core.guard cimport Guard
 from lbfgsb._core.line_search cimport LineSearch
+from lbfgsb._core.options cimport Options
 from lbfgsb._core.slope_monitor cimport SlopeMonitor
 from lbfgsb._core.subspace cimport Subspace
 from lbfgsb._core.team cimport Room, Team
@@ -31,23 +31,11 @@ cdef enum Reason:
     ABNORMAL_DIRECTION       # no direction goes down, not even -g
 
 
-ctypedef struct Options:
-    Py_ssize_t maxcor
-    double ftol
-    double gtol
-    double ftarget           # -inf: none
-    Py_ssize_t maxiter
-    Py_ssize_t maxfun
-    Py_ssize_t maxls
-    double max_steplength
-    double ftol_linesearch
-    double gtol_linesearch
-    double xtol_linesearch
-    double eps_SY
-    int threads
-    bint scaled              # there is an x_scale
-    bint compact             # the compact form also for few variables
-    bint check               # compare every factorisation with the matrix
+# What f and g have made of the run.
+cdef enum Event:
+    NOTHING_NEW    # the line search goes on, or the run has ended
+    STARTED        # f and g at x0 are known; no test has been made
+    NEW_ITERATE    # an iterate has been accepted; no test has been made
 
 
 ctypedef struct SolverState:
@@ -67,7 +55,6 @@ ctypedef struct SolverState:
     double first_alpha       # the first trial of the search under way
     double steplength        # of the last accepted step
     double factor_error      # largest backward error of a factorisation seen, if checked
-    Py_ssize_t pinned        # variables that cannot move along -g
     Py_ssize_t nit
     Py_ssize_t nfev
     Py_ssize_t njev
@@ -78,39 +65,22 @@ ctypedef struct SolverState:
     Reason reason
 
 
-cdef void default_options(Options *options) noexcept nogil
-cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil
-cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded) noexcept nogil
+cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) noexcept nogil
+cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) noexcept nogil
 cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil
 cdef void solver_destroy(SolverState *s) noexcept nogil
 cdef void solver_begin(SolverState *s) noexcept nogil
 cdef void solver_point(SolverState *s, double *out) noexcept nogil
-cdef bint solver_tell(SolverState *s, double f, const double *g) noexcept nogil
+cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
 cdef void solver_tell_value(SolverState *s, double f) noexcept nogil
 cdef void solver_test(SolverState *s) noexcept nogil
 cdef bint solver_advance(SolverState *s, double *out) noexcept nogil
 cdef void solver_finish(SolverState *s, Reason reason) noexcept nogil
 cdef void solver_stop(SolverState *s) noexcept nogil
 cdef bint find_cauchy(SolverState *s) noexcept nogil
-
-
+cdef void solver_measure(SolverState *s) noexcept nogil
+cdef void solver_test_limits(SolverState *s) noexcept nogil
+cdef void solver_set_pairs(SolverState *s, Py_ssize_t k, const double *S,
+                           const double *Y) noexcept nogil
+cdef void solver_point_at_team(SolverState *s) noexcept nogil
 cdef double mismatch_of(const SolverState *s) noexcept nogil
-cdef object failure_of(const SolverState *s)
-
-
-cdef class BaseSolver:
-    cdef SolverState s
-    cdef Guard guard
-    cdef unsigned long asker           # the thread that waits for f and g; 0: none
-    cdef readonly Py_ssize_t n
-    cdef public object _stop_reason    # a str: why the user stopped it, if he said so
-    cdef object __weakref__
-
-    cdef object vector(self, double **v)
-    cdef bint tell(self, double f, const double[::1] g) except -1
-    cdef int advance(self) except -1
-    cdef int set_maxcor(self, Py_ssize_t maxcor) except -1
-    cdef dict snapshot(self)
-    cdef object _square(self, const double *gram)
-    cdef int _set_square(self, double *gram, values) except -1
-    cdef int _set_vector(self, double *v, values) except -1

@@ -1,4 +1,4 @@
-"""Subspace minimisation (floor 3)."""
+"""Subspace minimisation."""
 
 from lbfgsb._core.box cimport Box
 from lbfgsb._core.cauchy cimport CauchyPoint

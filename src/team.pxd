@@ -32,7 +32,7 @@ ctypedef struct Room:
     char *work
 
 
-cdef char *allocate(size_t size) noexcept nogil
+cdef char *aligned_block(size_t size) noexcept nogil
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil
 cdef void team_place(Team *team, Py_ssize_t rows, Room *room) noexcept nogil
 cdef int allowed_threads(int threads) noexcept nogil

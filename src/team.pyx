@@ -48,7 +48,7 @@ cdef enum:
 cdef int pool_owner = 0
 
 
-cdef char *allocate(size_t size) noexcept nogil:
+cdef char *aligned_block(size_t size) noexcept nogil:
     """Memory on a cache line or, where it pays, on huge pages: W is one long stream. NULL: none.
 
     It is given back by `free`.

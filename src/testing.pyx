@@ -6,6 +6,7 @@ No other module imports this one, and it is built only with -Dtests=true.
 """
 from libc.math cimport INFINITY
 
+from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.dense cimport solve_upper, solve_upper_transposed
 from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, PACK, Kernels, kernels_in_use,
                                    kernels_named)
@@ -16,7 +17,7 @@ from lbfgsb._core.slope_monitor cimport (WINDOW, Check, SlopeMonitor, slope_moni
                                          slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_tell,
                                          slope_monitor_window)
-from lbfgsb._core.solver cimport BaseSolver, SolverState, find_cauchy
+from lbfgsb._core.solver cimport SolverState, find_cauchy
 from lbfgsb._core.team cimport SUMS, Room, Team, dot, padded, team_place
 
 import numpy as np
@@ -281,23 +282,25 @@ def monitor(searches, double rounding=0):
     cdef SlopeMonitor m
     cdef Check window[WINDOW]
     cdef int i, count
+    checks = []
     slope_monitor_begin(&m)
     for segments in searches:
         slope_monitor_search(&m, segments[0][1])
         for length, f0, slope0, f1, slope1 in segments:
             slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
     count = slope_monitor_window(&m, window)
-    return slope_monitor_mismatch(&m, rounding), slope_monitor_alarms(&m), [
-        (window[i].length, window[i].change, window[i].predicted, window[i].ratio)
-        for i in range(count)]
+    for i in range(count):
+        checks.append((window[i].length, window[i].change, window[i].predicted,
+                       window[i].ratio))
+    return slope_monitor_mismatch(&m, rounding), slope_monitor_alarms(&m), checks
 
 
 # --- solver -------------------------------------------------------------------------------
 
 
 def model_of(BaseSolver solver):
-    """Return the pieces of the last direction: x_cauchy's t and t_fixed, c, p, d, the status of each
-    variable, slope and largest step.
+    """Return the pieces of the last direction: x_cauchy's t and t_fixed, c, p, d, the status of
+    each variable, slope and largest step.
 
     For few variables c, p, e and the Gram matrices have no meaning, and `whole` is the step to the
     minimiser.

@@ -76,6 +76,9 @@ class Options(ctypes.Structure):
 
     _fields_ = (
         ("size", ctypes.c_size_t),
+        ("callback", ctypes.c_void_p),
+        ("callback_data", ctypes.c_void_p),
+        ("x_scale", ctypes.c_void_p),
         ("maxcor", ctypes.c_ssize_t),
         ("ftol", ctypes.c_double),
         ("gtol", ctypes.c_double),
@@ -89,9 +92,6 @@ class Options(ctypes.Structure):
         ("xtol_linesearch", ctypes.c_double),
         ("eps_SY", ctypes.c_double),
         ("threads", ctypes.c_int),
-        ("callback", ctypes.c_void_p),
-        ("callback_data", ctypes.c_void_p),
-        ("x_scale", ctypes.c_void_p),
     )
 
 

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.base_solver import BaseSolver
+from lbfgsb._core.options import CheckedOptions
 
 OPTIONS = {
     "maxcor": 5,
@@ -38,7 +39,9 @@ START, TRIAL, ITERATE, DONE = range(4)
 
 def core_solver(x0, lower=None, upper=None, **options):
     """The core's state machine at x0, with tests and limits out of the way, B in compact form."""
-    return BaseSolver(np.array(x0, dtype=float), lower, upper, **(OPTIONS | options))
+    scale = options.pop("x_scale", None)
+    checked = CheckedOptions(OPTIONS | options)
+    return BaseSolver(np.array(x0, dtype=float), lower, upper, checked, scale)
 
 
 def solver_at(x, g, S, Y, lower=None, upper=None, **options):

@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 import zlib
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np

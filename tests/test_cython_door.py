@@ -616,7 +616,7 @@ def declarations(path, comment):
         re.M,
     )
     names = [name for _, name in fields]
-    return statuses, fields[names.index("fun") : names.index("x_scale") + 1]
+    return statuses, fields[names.index("fun") : names.index("threads") + 1]
 
 
 def test_the_header_and_the_pxd_declare_the_same():

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lbfgsb._core.slope_monitor import MISMATCH_ALARM
 from lbfgsb._core.testing import monitor
 from problems import random_problem, rosen, rosen_fg, rosen_grad, same_bits
 
 from lbfgsb import GradientWarning, Solver, check_gradient, diagnose, minimize_lbfgsb
-from lbfgsb._endings import MISMATCH_ALARM
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 

@@ -31,9 +31,10 @@ from typing import Any
 
 import numpy as np
 from cutest_problems import Problem, load_problem, problem_names
+from lbfgsb._core.slope_monitor import MISMATCH_ALARM
 
 from lbfgsb import Solver
-from lbfgsb._endings import MISMATCH_ALARM, is_inconsistent
+from lbfgsb._endings import is_inconsistent
 
 OPTIONS = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 300, "maxfun": 300}
 SLOW = 3e-3  # seconds of an evaluation: such problems are left out

@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+from lbfgsb._core.options import CheckedOptions
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
@@ -18,23 +19,8 @@ class BaseSolver:
         x0: Vector,
         lower: Vector | None,
         upper: Vector | None,
-        *,
-        maxcor: int,
-        ftol: float,
-        gtol: float,
-        ftarget: float,
-        maxiter: int,
-        maxfun: int,
-        maxls: int,
-        max_steplength: float,
-        ftol_linesearch: float,
-        gtol_linesearch: float,
-        xtol_linesearch: float,
-        eps_SY: float,
-        threads: int,
-        check: bool,
+        options: CheckedOptions,
         x_scale: Vector | None = None,
-        compact: bool = False,
     ) -> Any: ...
     @property
     def x(self) -> Vector: ...
@@ -101,4 +87,3 @@ class BaseSolver:
     def _give_pairs(self, S: Vector, Y: Vector) -> None: ...
     @property
     def _scale(self) -> Vector | None: ...
-    def _model(self) -> dict[str, Any]: ...

@@ -1,0 +1,25 @@
+"""The state machine for Python."""
+
+from lbfgsb._core.guard cimport Guard
+from lbfgsb._core.solver cimport SolverState
+
+
+cdef object failure_of(const SolverState *s)
+
+
+cdef class BaseSolver:
+    cdef SolverState s
+    cdef Guard guard
+    cdef unsigned long asker           # the thread that waits for f and g; 0: none
+    cdef readonly Py_ssize_t n
+    cdef public object _stop_reason    # a str: why the user stopped it, if he said so
+    cdef object __weakref__
+
+    cdef object vector(self, double **v)
+    cdef bint tell(self, double f, const double[::1] g) except -1
+    cdef int advance(self) except -1
+    cdef int set_maxcor(self, Py_ssize_t maxcor) except -1
+    cdef dict snapshot(self)
+    cdef object _square(self, const double *gram)
+    cdef int _set_square(self, double *gram, values) except -1
+    cdef int _set_vector(self, double *v, values) except -1

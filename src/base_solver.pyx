@@ -1,0 +1,562 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The state machine for Python: one evaluation at a time, and snapshots of everything.
+
+What is known now is read through properties; what changes the state holds its guard.
+"""
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.math cimport NAN
+from libc.string cimport memcpy
+
+from lbfgsb._core.box cimport box_free_all, box_set_path
+from lbfgsb._core.compact cimport compact_get_column, compact_reset
+from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
+from lbfgsb._core.options cimport CheckedOptions
+from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
+                                         slope_monitor_load, slope_monitor_save)
+from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
+                                  RUNNING, TRIAL, Event, mismatch_of, solver_advance, solver_begin,
+                                  solver_create, solver_destroy, solver_measure, solver_point,
+                                  solver_point_at_team, solver_set_pairs, solver_stop,
+                                  solver_tell, solver_test, solver_test_limits)
+
+import threading
+
+import numpy as np
+
+cdef extern from "float.h" nogil:
+    const double DBL_EPSILON
+
+
+cdef object failure_of(const SolverState *s):
+    """Of a search that found no step: the decrease that its first trial was meant to make;
+    whether all trials that moved f were not finite; the mismatch and the checks behind it."""
+    cdef bint finite = s.search.bracketed or s.search.f_x < s.search.f0
+    return (-s.search.slope0 * s.first_alpha, s.monitor.lost > 0 and not finite,
+            mismatch_of(s), checks_of(&s.monitor))
+
+
+class FactorizationError(ArithmeticError):
+    """A factorisation does not reproduce its matrix (``is_check_factorizations``)."""
+
+
+def unscaled_pairs(S, Y, scale):
+    """Return pairs in the units of x, from those kept in a snapshot, and the snapshot's scale."""
+    return (S, Y) if scale is None else (S * scale, Y / scale)
+
+
+# The backward error that is_check_factorizations lets pass, in rounding units a row.
+cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
+
+
+# Who has asked for a point, where that is not one thread.
+cdef unsigned long NOBODY = 0
+cdef unsigned long ANYBODY = <unsigned long>-1
+
+
+cdef bint is_alive(unsigned long thread):
+    return thread in [each.ident for each in threading.enumerate()]
+
+
+cdef class BaseSolver:
+    """The state machine for Python: one evaluation at a time, and snapshots of everything.
+
+    Parameters
+    ----------
+    x0 : ndarray of float64, shape (n,), C-contiguous
+        The start; clipped into the bounds.
+    lower, upper : ndarray of float64, shape (n,), C-contiguous, or None
+        The bounds, both or neither.
+    options : CheckedOptions
+    x_scale : ndarray of float64, shape (n,), C-contiguous, or None
+        Typical sizes of the variables: the algorithm works on x / x_scale.
+    """
+
+    def __cinit__(self, const double[::1] x0, const double[::1] lower, const double[::1] upper,
+                  CheckedOptions options, const double[::1] x_scale=None):
+        cdef size_t size = x0.shape[0] * sizeof(double)
+        self.s.options = options.options
+        self.n = x0.shape[0]
+        if not solver_create(&self.s, self.n, lower is not None, x_scale is not None):
+            raise MemoryError(f'no memory for n = {self.n}, maxcor = {self.s.options.maxcor}')
+        with nogil:
+            memcpy(self.s.box.x, &x0[0], size)
+            if self.s.box.bounded:
+                memcpy(self.s.box.lower, &lower[0], size)
+                memcpy(self.s.box.upper, &upper[0], size)
+            if self.s.box.scaled:
+                memcpy(self.s.box.scale, &x_scale[0], size)
+            solver_begin(&self.s)
+
+    def __dealloc__(self):
+        solver_destroy(&self.s)
+
+    cdef object vector(self, double **v):
+        """A copy of the vector (n,) at v[0]; None if there is none."""
+        cdef double[::1] out
+        array = np.empty(self.n)
+        out = array
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            if v[0] == NULL:
+                return None
+            with nogil:
+                memcpy(&out[0], v[0], self.n * sizeof(double))
+        finally:
+            guard_end_read(&self.guard, counted)
+        return array
+
+    def _begin_read(self):
+        """Keep the state as it is, until _end_read is given what this returns."""
+        return guard_read(&self.guard)
+
+    def _end_read(self, bint counted):
+        guard_end_read(&self.guard, counted)
+
+    def _point(self):
+        """Return where f and g are wanted, a fresh array."""
+        cdef double[::1] out
+        array = np.empty(self.n)
+        out = array
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            with nogil:
+                solver_point(&self.s, &out[0])
+        finally:
+            guard_end_read(&self.guard, counted)
+        return array
+
+    def _tell(self, double f, const double[::1] g):
+        """Take f and g there; True if that makes a new iterate, already tested."""
+        cdef bint new
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            new = self.tell(f, g)
+        finally:
+            guard_leave(&self.guard, nested)
+        return new
+
+    cdef bint tell(self, double f, const double[::1] g) except -1:
+        cdef Event event
+        cdef const double *data = NULL
+        if g is not None:
+            data = &g[0]
+        with nogil:
+            event = solver_tell(&self.s, f, data)
+            if event != NOTHING_NEW:
+                solver_test(&self.s)
+        self._check()
+        return event == NEW_ITERATE
+
+    def _advance(self):
+        """From an iterate to the first trial point after it."""
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            self.advance()
+        finally:
+            guard_leave(&self.guard, nested)
+
+    cdef int advance(self) except -1:
+        with nogil:
+            if self.s.phase == ITERATE:
+                solver_advance(&self.s, NULL)
+        self._check()
+        return 0
+
+    def _ask(self):
+        """Return where f and g are wanted, for this thread to evaluate.
+
+        Two threads that evaluated the same point would both tell, the second one at a point that
+        is not its own.
+        """
+        cdef unsigned long me = PyThread_get_thread_ident()
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            if self.asker not in (NOBODY, ANYBODY, me) and is_alive(self.asker):
+                raise RuntimeError('another thread has asked and not told yet; a solver that '
+                                   'threads share needs a lock from ask to tell')
+            self.asker = me
+        finally:
+            guard_leave(&self.guard, nested)
+        return self._point()
+
+    def _answer(self, double f, const double[::1] g):
+        """Take f and g at the point that was asked for, and go on to the next; as _tell."""
+        cdef bint new
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            if self.asker == NOBODY:
+                raise RuntimeError('tell needs a point from ask')
+            self.asker = NOBODY
+            new = self.tell(f, g)
+            self.advance()
+        finally:
+            guard_leave(&self.guard, nested)
+        return new
+
+    @property
+    def _asked(self):
+        """Whether a point has been asked for and not been told about."""
+        return self.asker != NOBODY
+
+    @_asked.setter
+    def _asked(self, bint asked):
+        self.asker = ANYBODY if asked else NOBODY
+
+    def _check(self):
+        """Raise FactorizationError if a factorisation has been found wrong."""
+        cdef double most = FACTOR_TOLERANCE * self.s.B.m
+        if self.s.factor_error > most:
+            raise FactorizationError(
+                f'a Cholesky factorisation is off by {self.s.factor_error:.2e}, relative to '
+                f'its matrix, where rounding explains {most:.2e}')
+
+    def _test(self):
+        """Finish the run if the iterate meets a test or a limit."""
+        with nogil:
+            solver_test(&self.s)
+
+    def _stop(self):
+        """End the run on the user's word."""
+        solver_stop(&self.s)
+
+    def _set_counts(self, Py_ssize_t nit, Py_ssize_t nfev, Py_ssize_t njev):
+        """Go on from these counts."""
+        self.s.nit, self.s.nfev, self.s.njev = nit, nfev, njev
+
+    def _set_tolerances(self, double ftarget, double gtol):
+        """Set what could only be known after the first f and g."""
+        self.s.options.ftarget, self.s.options.gtol = ftarget, gtol
+
+    def _set_limits(self, *, double ftol, double gtol, Py_ssize_t maxiter, Py_ssize_t maxfun):
+        """Set tolerances and limits at an iterate that has been tested already.
+
+        If the test has ended the run, it is made again. Else the limits hold at once, since they
+        say whether there is a next iteration; the tolerances are for the iterates to come.
+        """
+        cdef SolverState *s = &self.s
+        cdef bint nested = guard_enter(&self.guard)
+        s.options.ftol, s.options.gtol = ftol, gtol
+        s.options.maxiter, s.options.maxfun = maxiter, maxfun
+        if s.phase == ITERATE:
+            solver_test_limits(s)
+        elif s.phase == DONE and s.phase_at_end == ITERATE:
+            self._reopen()
+            solver_test(s)
+        guard_leave(&self.guard, nested)
+
+    def _set_maxcor(self, Py_ssize_t maxcor):
+        """Keep up to `maxcor` pairs from now on; of those held, the newest.
+
+        The state is restored in memory of the new size, which then takes the place of the old;
+        if there is no such memory, everything stays as it is.
+        """
+        cdef bint nested
+        if maxcor != self.s.options.maxcor:
+            nested = guard_enter(&self.guard)
+            try:
+                self.set_maxcor(maxcor)
+            finally:
+                guard_leave(&self.guard, nested)
+
+    cdef int set_maxcor(self, Py_ssize_t maxcor) except -1:
+        cdef CheckedOptions options = CheckedOptions.__new__(CheckedOptions)
+        cdef BaseSolver other
+        cdef SolverState old
+        options.options = self.s.options
+        options.options.maxcor = maxcor
+        snapshot = self.snapshot()
+        other = BaseSolver(snapshot['x'], snapshot['lower'], snapshot['upper'], options,
+                           snapshot['scale'])
+        other._restore(snapshot)
+        other.s.factor_error = self.s.factor_error
+        old = self.s
+        self.s, other.s = other.s, old
+        solver_point_at_team(&self.s)
+        solver_point_at_team(&other.s)
+        return 0
+
+    def _redefine(self, double f, double f_old, const double[::1] g, S, Y):
+        """Replace f, g and the pairs (k, n) at the iterate: the objective has changed."""
+        cdef bint nested = guard_enter(&self.guard)
+        try:
+            self.s.f, self.s.f_old = f, f_old
+            memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
+            self._give_pairs(S, Y)
+            with nogil:
+                box_free_all(&self.s.box)
+                solver_measure(&self.s)
+            slope_monitor_begin(&self.s.monitor)    # the old f says nothing of the new one
+        finally:
+            guard_leave(&self.guard, nested)
+
+    # --- what is known now ----------------------------------------------------------------
+
+    @property
+    def x(self):
+        """The last accepted iterate, (n,); before the first evaluation, x0."""
+        return self.vector(&self.s.box.x)
+
+    @property
+    def jac(self):
+        """The gradient at `x`, (n,)."""
+        return self.vector(&self.s.box.g)
+
+    @property
+    def fun(self):
+        """f at `x`; NaN before the first evaluation."""
+        return self.s.f
+
+    @property
+    def projected_gradient(self):
+        """The inf-norm of the projected gradient at `x`."""
+        return self.s.box.norm
+
+    @property
+    def nit(self):
+        """Accepted iterates."""
+        return self.s.nit
+
+    @property
+    def nfev(self):
+        """Evaluations of f."""
+        return self.s.nfev
+
+    @property
+    def njev(self):
+        """Evaluations of the gradient."""
+        return self.s.njev
+
+    @property
+    def done(self):
+        """Whether the run is over."""
+        return self.s.phase == DONE
+
+    @property
+    def steplength(self):
+        """The multiple of the direction in the last accepted step."""
+        return self.s.steplength
+
+    @property
+    def active_bounds(self):
+        """How many variables are held by a bound at `x`."""
+        return self.s.box.pinned if self.s.box.bounded else 0
+
+    @property
+    def gradient_mismatch(self):
+        """How far f and its slopes along the last steps disagree: 0 fine, 1 hopeless."""
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            return mismatch_of(&self.s)
+        finally:
+            guard_end_read(&self.guard, counted)
+
+    @property
+    def _slope_checks(self):
+        """The checks behind `gradient_mismatch`, oldest first: for each the change of f over
+        a segment, what the slopes at its ends predict, and their disagreement in units of
+        what curvature explains."""
+        return checks_of(&self.s.monitor)
+
+    @property
+    def _mismatch_alarms(self):
+        """After how many searches in a row nearly all of the latest checks were bad."""
+        return slope_monitor_alarms(&self.s.monitor)
+
+    @property
+    def _failure(self):
+        """What is known of a search that found no step; see failure_of."""
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            return failure_of(&self.s)
+        finally:
+            guard_end_read(&self.guard, counted)
+
+    @property
+    def _phase(self):
+        return self.s.phase
+
+    @property
+    def _maxcor(self):
+        return self.s.B.m
+
+    @property
+    def _limits(self):
+        """The options that may change during a run, and `ftarget`."""
+        options = <dict>self.s.options
+        return {name: options[name]
+                for name in ('ftol', 'gtol', 'ftarget', 'maxiter', 'maxfun', 'maxcor')}
+
+    @property
+    def _bounds(self):
+        """The lower and upper bounds, or None and None."""
+        if not self.s.box.bounded:
+            return None, None
+        return self.vector(&self.s.box.lower), self.vector(&self.s.box.upper)
+
+    @property
+    def _scale(self):
+        """The x_scale, or None."""
+        return self.vector(&self.s.box.scale)
+
+    @property
+    def _f_old(self):
+        return self.s.f_old
+
+    @property
+    def _reason(self):
+        return self.s.reason
+
+    @property
+    def _details(self):
+        """Counts and sizes for the log of every iteration."""
+        return {'pairs': self.s.B.k, 'theta': self.s.B.theta, 'trials': self.s.search.trials,
+                'passed': self.s.cauchy.passed if self.s.box.bounded else 0,
+                'fixed': self.s.box.fixed, 'skipped': self.s.skipped,
+                'restarts': self.s.restarts, 'slope': self.s.subspace.slope,
+                'factor_error': self.s.factor_error}
+
+    def _pairs(self):
+        """Return S and Y, each (k, n), oldest first, as fresh arrays."""
+        return unscaled_pairs(*self._scaled_pairs(), self._scale)
+
+    def _scaled_pairs(self):
+        """Return the pairs as they are kept: changes of x / x_scale, and of the gradient there."""
+        cdef Py_ssize_t i, k
+        cdef double[:, ::1] S, Y
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            k = self.s.B.k
+            s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
+            S, Y = s_array, y_array
+            with nogil:
+                for i in range(k):
+                    compact_get_column(&self.s.B, 2 * i, &S[i, 0])
+                    compact_get_column(&self.s.B, 2 * i + 1, &Y[i, 0])
+        finally:
+            guard_end_read(&self.guard, counted)
+        return s_array, y_array
+
+    # --- snapshots ------------------------------------------------------------------------
+
+    def _snapshot(self):
+        """Return everything that a run needs to go on to the same bits: a dict of arrays
+        and numbers, with no reference to this solver."""
+        cdef bint counted = guard_read(&self.guard)
+        try:
+            return self.snapshot()
+        finally:
+            guard_end_read(&self.guard, counted)
+
+    cdef dict snapshot(self):
+        cdef SolverState *s = &self.s
+        cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
+            s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
+        S, Y = self._scaled_pairs()
+        snapshot = {
+            'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
+            'lower': self.vector(&s.box.lower) if s.box.bounded else None,
+            'upper': self.vector(&s.box.upper) if s.box.bounded else None,
+            'scale': self._scale, 'theta': s.B.theta,
+            'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
+                        s.box.g_free_squared, s.box.t_min),
+            'counts': (s.box.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
+            'phase': (s.phase, s.phase_at_end, s.reason),
+            'monitor': slope_monitor_save(&s.monitor),
+        }
+        if not s.few.used:
+            snapshot['gram'] = self._square(s.B.gram)
+            snapshot['p'] = np.array([s.B.p[i] for i in range(2 * s.B.k)])
+        if s.box.fixed > 0 and not s.few.used:
+            snapshot['gram_free'] = self._square(s.B.gram_free)
+            snapshot['status'] = np.asarray(<signed char[:self.n]>s.box.status).copy()
+        if searching:
+            snapshot['d'] = self.vector(&s.box.d)
+            snapshot['search'] = s.search
+            if s.search.alpha_x != 0:
+                snapshot['g_best'] = self.vector(&s.g_best)
+        return snapshot
+
+    def _restore(self, dict snapshot):
+        """Take over a snapshot; the newest pairs of it if it has more than `maxcor`.
+
+        The solver must have been made for the same n and the same bounds.
+        """
+        cdef SolverState *s = &self.s
+        cdef Py_ssize_t drop, k, i
+        cdef const double[:, ::1] S, Y
+        cdef const double[::1] p
+        cdef const signed char[::1] status
+        drop = max(0, snapshot['S'].shape[0] - s.B.m)
+        S, Y = snapshot['S'][drop:], snapshot['Y'][drop:]
+        k = S.shape[0]
+        self._set_vector(s.box.x, snapshot['x'])
+        self._set_vector(s.box.g, snapshot['g'])
+        box_set_path(&s.box)
+        compact_reset(&s.B)
+        if k > 0:
+            with nogil:
+                solver_set_pairs(s, k, &S[0, 0], &Y[0, 0])
+        if not s.few.used:
+            self._set_square(s.B.gram, snapshot['gram'][2 * drop:, 2 * drop:])
+            p = snapshot['p'][2 * drop:]
+            for i in range(2 * k):
+                s.B.p[i] = p[i]
+        s.B.theta = snapshot['theta']
+        (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm, s.box.g_free_squared,
+         s.box.t_min) = snapshot['numbers']
+        (s.box.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts,
+         s.box.fixed) = snapshot['counts']
+        s.phase, s.phase_at_end, s.reason = snapshot['phase']
+        slope_monitor_load(&s.monitor, snapshot['monitor'])
+        if s.box.fixed > 0 and not s.few.used:
+            self._set_square(s.B.gram_free, snapshot['gram_free'][2 * drop:, 2 * drop:])
+            status = snapshot['status']
+            memcpy(s.box.status, &status[0], self.n)
+        if 'd' in snapshot:
+            s.search = snapshot['search']
+            self._set_vector(s.box.d, snapshot['d'])
+            if 'g_best' in snapshot:
+                self._set_vector(s.g_best, snapshot['g_best'])
+
+    def _reopen(self):
+        """Undo the end of a run: a limit that was met is not there any more."""
+        if self.s.phase == DONE:
+            self.s.phase, self.s.reason = self.s.phase_at_end, RUNNING
+
+    def _warm_start(self, double f, const double[::1] g, S, Y):
+        """Go on at x0 from known f, g and pairs (k, n), with no other memory."""
+        self._redefine(f, NAN, g, S, Y)
+        self.s.phase = ITERATE
+
+    def _give_pairs(self, S, Y):
+        """Hold the pairs (k, n) and no others."""
+        cdef const double[:, ::1] s, y
+        cdef Py_ssize_t k = len(S)
+        if self.s.box.scaled:
+            S, Y = S / self._scale, Y * self._scale
+        s, y = S, Y
+        with nogil:
+            solver_set_pairs(&self.s, k, &s[0, 0] if k > 0 else NULL, &y[0, 0] if k > 0 else NULL)
+
+    cdef object _square(self, const double *gram):
+        cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld
+        array = np.empty((size, size))
+        cdef double[:, ::1] out = array
+        for i in range(size):
+            for j in range(size):
+                out[i, j] = gram[i * ld + j]
+        return array
+
+    cdef int _set_square(self, double *gram, values) except -1:
+        cdef const double[:, :] square = values
+        cdef Py_ssize_t i, j
+        for i in range(square.shape[0]):
+            for j in range(square.shape[1]):
+                gram[i * self.s.B.ld + j] = square[i, j]
+        return 0
+
+    cdef int _set_vector(self, double *v, values) except -1:
+        cdef const double[::1] data = values
+        memcpy(v, &data[0], self.n * sizeof(double))
+        return 0

@@ -1,0 +1,28 @@
+"""Every option of the algorithm."""
+
+ctypedef struct Options:
+    # For Python alone.
+    bint check               # compare every factorisation with the matrix
+    bint compact             # the compact form also for few variables
+    # For every door: what lbfgsb_options of lbfgsb.h has too, in the same order, up to the end.
+    Py_ssize_t maxcor        # pairs kept
+    double ftol              # relative reduction of f
+    double gtol              # inf-norm of the projected gradient
+    double ftarget           # a value of f that is low enough; -inf: none
+    Py_ssize_t maxiter       # accepted iterates
+    Py_ssize_t maxfun        # evaluations
+    Py_ssize_t maxls         # evaluations in a line search
+    double max_steplength    # in multiples of the search direction
+    double ftol_linesearch   # c1 of the sufficient decrease
+    double gtol_linesearch   # c2 of the curvature condition
+    double xtol_linesearch   # relative width of an interval that is not worth dividing
+    double eps_SY            # curvature that a pair must have
+    int threads              # for the solver's own work on large n
+
+
+cdef void default_options(Options *o) noexcept nogil
+cdef const char *wrong_option(const Options *o) noexcept nogil
+
+
+cdef class CheckedOptions:
+    cdef Options options

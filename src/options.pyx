@@ -1,0 +1,105 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Every option of the algorithm: its default, its range, and one check of both for all doors.
+
+What an option does is said where users read it: in `minimize_lbfgsb` and in lbfgsb.h.
+"""
+from libc.math cimport INFINITY
+
+
+cdef void default_options(Options *o) noexcept nogil:
+    o.check, o.compact = False, False
+    o.maxcor = 10
+    o.ftol, o.gtol, o.ftarget = 1e-5, 1e-5, -INFINITY
+    o.maxiter, o.maxfun, o.maxls = 50, 15000, 20
+    o.max_steplength = 1e8
+    o.ftol_linesearch, o.gtol_linesearch = 1e-3, 0.9
+    o.xtol_linesearch = 0.1
+    o.eps_SY = 2.2e-16
+    o.threads = 1
+
+
+cdef const char *wrong_option(const Options *o) noexcept nogil:
+    """The name of the first option that is out of its range, NULL if all are in it."""
+    if not 0 < o.ftol_linesearch < o.gtol_linesearch < 1:
+        return 'ftol_linesearch'
+    if not o.ftarget == o.ftarget:
+        return 'ftarget'
+    if not o.max_steplength > 0:
+        return 'max_steplength'
+    if not o.maxcor >= 1:
+        return 'maxcor'
+    if not o.ftol >= 0:
+        return 'ftol'
+    if not o.gtol >= 0:
+        return 'gtol'
+    if not o.maxiter >= 0:
+        return 'maxiter'
+    if not o.maxfun >= 0:
+        return 'maxfun'
+    if not o.maxls >= 1:
+        return 'maxls'
+    if not o.xtol_linesearch >= 0:
+        return 'xtol_linesearch'
+    if not o.eps_SY >= 0:
+        return 'eps_SY'
+    if not o.threads >= 1:
+        return 'threads'
+    return NULL
+
+
+# The ranges of wrong_option in words.
+EXPECTED = {
+    'maxcor': 'at least 1',
+    'ftol': '>= 0',
+    'gtol': '>= 0',
+    'ftarget': 'a number',
+    'maxiter': 'at least 0',
+    'maxfun': 'at least 0',
+    'maxls': 'at least 1',
+    'max_steplength': 'positive',
+    'ftol_linesearch': '0 < ftol_linesearch < gtol_linesearch < 1',
+    'xtol_linesearch': '>= 0',
+    'eps_SY': '>= 0',
+    'threads': 'at least 1',
+}
+
+
+def defaults():
+    """Return every option's default, by name."""
+    cdef Options o
+    default_options(&o)
+    return o
+
+
+cdef class CheckedOptions:
+    """Options that are in their ranges. The core copies the struct, and nobody a field.
+
+    Parameters
+    ----------
+    values : dict
+        Every option by name, as a number of its type.
+
+    Raises
+    ------
+    ValueError
+        With the name of the option that is out of its range as its only argument.
+    """
+
+    def __init__(self, dict values):
+        cdef const char *wrong
+        self.options = values
+        wrong = wrong_option(&self.options)
+        if wrong != NULL:
+            raise ValueError(wrong.decode())
+
+    def __getitem__(self, str name):
+        """Return the value of one option."""
+        return self.values()[name]
+
+    def values(self):
+        """Return every option by name."""
+        return self.options
+
+    def __reduce__(self):
+        return CheckedOptions, (self.values(),)
