@@ -340,7 +340,7 @@ def _rows(
 ) -> list[Row]:
     """Measure one size and kind of bounds; return one row for each number of threads."""
     from lbfgsb._core import kernels
-    from lbfgsb._core import measure as core_measure
+    from lbfgsb._core.measure import read_seconds
 
     threads = [1]
     if n >= _THREADS_FROM and _processors() > 1 and kernels.openmp():
@@ -348,9 +348,7 @@ def _rows(
     ours = {f"lbfgsb {k}": Solver(partial(solve_with_lbfgsb, threads=k)) for k in threads}
     probes: dict[str, Callable[[], float]] = {}
     if n >= _MEMORY_BOUND_FROM:
-        probes = {
-            f"lbfgsb {k}": partial(core_measure.read_seconds, n, 2 * MAXCOR, k, 3) for k in threads
-        }
+        probes = {f"lbfgsb {k}": partial(read_seconds, n, 2 * MAXCOR, k, 3) for k in threads}
     solvers = ours | {"SciPy": Solver(solve_with_scipy), **peers}
     samples, reads = measure(make_problem(n, kind, fun), solvers, effort, probes)
     others = {name: runs for name, runs in samples.items() if name not in ours}
