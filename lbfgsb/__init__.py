@@ -52,9 +52,10 @@ _HOMES = {
     "_bounds": "get_grad_projection_inf_norm",
     "_endings": "GradientWarning",
     "_environment": "Report",
+    "_hess_inv": "extract_hess_inv_diag",
     "_include": "get_include",
     "_minimize": "minimize_lbfgsb",
-    "_result": "InternalState extract_hess_inv_diag",
+    "_result": "InternalState",
     "_solver": "Solver",
     "batch": "minimize_batch",
     "benchmarks": "ackley ackley_grad beale beale_grad griewank griewank_grad quartic quartic_grad "
@@ -77,10 +78,10 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb._bounds import get_grad_projection_inf_norm as get_grad_projection_inf_norm
     from lbfgsb._endings import GradientWarning as GradientWarning
     from lbfgsb._environment import Report as Report
+    from lbfgsb._hess_inv import extract_hess_inv_diag as extract_hess_inv_diag
     from lbfgsb._include import get_include as get_include
     from lbfgsb._minimize import minimize_lbfgsb as minimize_lbfgsb
     from lbfgsb._result import InternalState as InternalState
-    from lbfgsb._result import extract_hess_inv_diag as extract_hess_inv_diag
     from lbfgsb._solver import Solver as Solver
     from lbfgsb.batch import minimize_batch as minimize_batch
     from lbfgsb.benchmarks import ackley as ackley

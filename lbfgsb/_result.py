@@ -1,8 +1,4 @@
-"""What a run gives back: the result, and what it needs to go on later.
-
-The inverse Hessian approximation is SciPy's `LbfgsInvHessProduct`, unpacked from the solver when
-it is first looked at: at n = 10⁷ the pairs are 1.6 GB, and most users never ask for them.
-"""
+"""What a run gives back: the result, and what it needs to go on later."""
 
 from __future__ import annotations
 
@@ -15,9 +11,8 @@ from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
 from lbfgsb._core.base_solver import BaseSolver, unscaled_pairs
 from lbfgsb._endings import ending
+from lbfgsb._hess_inv import InvHessProduct, LazyInvHessProduct, memory_behind
 from lbfgsb._types import Vector
-
-_FLOAT64 = np.dtype(np.float64)
 
 
 class Memory:
@@ -56,10 +51,8 @@ class Memory:
 
     def holds(self, hess_inv: LbfgsInvHessProduct) -> bool:
         """Return whether the pairs of `hess_inv` are those of this memory."""
-        if type(hess_inv) is LazyInvHessProduct:
-            waiting = object.__getattribute__(hess_inv, "__dict__").get("_waiting")
-            if waiting is not None and waiting[0] is self:  # nobody can have changed them
-                return True
+        if memory_behind(hess_inv) is self:  # nobody can have changed them
+            return True
         self.snapshot()
         return all(map(np.array_equal, self._pairs_of_snapshot(), (hess_inv.sk, hess_inv.yk)))
 
@@ -70,84 +63,6 @@ class Memory:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
-
-
-class InvHessProduct(LbfgsInvHessProduct):
-    """SciPy's operator, pickled and copied as its pairs, which every release of SciPy can read."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LbfgsInvHessProduct, (self.sk, self.yk)
-
-
-class LazyInvHessProduct(InvHessProduct):
-    """An `InvHessProduct` before anybody has looked at it: no pair is unpacked yet.
-
-    It knows its size. To be asked for anything else, or to be changed, makes it what it stands
-    for: SciPy's constructor runs on the pairs, and the object leaves this class for good. What
-    SciPy's classes keep in an instance, which differs between releases, is thus never needed
-    before it is there.
-
-    Parameters
-    ----------
-    memory : Memory
-        Where the pairs are.
-    n, k : int
-        The size of the operator, and the number of pairs.
-    """
-
-    _waiting: tuple[Memory, int, int]
-
-    def __new__(cls, memory: Memory, n: int, k: int) -> LazyInvHessProduct:
-        # Not by way of LinearOperator, which looks up at each construction whether the class has
-        # a product: in a small problem that would take as long as some iterations.
-        return object.__new__(cls)
-
-    def __init__(self, memory: Memory, n: int, k: int) -> None:
-        object.__setattr__(self, "_waiting", (memory, n, k))
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "__class__":
-            return object.__getattribute__(self, name)
-        if name in _SIZES:
-            waiting = object.__getattribute__(self, "__dict__").get("_waiting")
-            if waiting is not None:
-                return _SIZES[name](*waiting[1:])
-        _make(self)
-        return InvHessProduct.__getattribute__(self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _make(self)
-        InvHessProduct.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        _make(self)
-        InvHessProduct.__delattr__(self, name)
-
-
-# What a LazyInvHessProduct tells by itself, from n and k.
-_SIZES: dict[str, Callable[[int, int], Any]] = {
-    "shape": lambda n, k: (n, n),
-    "dtype": lambda n, k: _FLOAT64,
-    "n_corrs": lambda n, k: k,
-}
-
-# In the repr of a result both are what SciPy's users know.
-InvHessProduct.__name__ = LazyInvHessProduct.__name__ = LbfgsInvHessProduct.__name__
-
-
-def _make(product: LazyInvHessProduct) -> None:
-    """Make a lazy operator what it stands for.
-
-    Threads that come here together do so each for itself, to the same bits. None of them sees the
-    operator half made: it is complete when it changes its class, and lets go of its memory last.
-    """
-    own = object.__getattribute__(product, "__dict__")
-    waiting = own.get("_waiting")
-    if waiting is None:  # another thread was faster
-        return
-    own.update(vars(InvHessProduct(*waiting[0].pairs())))
-    object.__setattr__(product, "__class__", InvHessProduct)
-    own.pop("_waiting", None)
 
 
 class Result(OptimizeResult):
@@ -311,41 +226,3 @@ class InternalState:
     task_str: str = "START"
     is_success: bool = False
     warnflag: int = 2
-
-
-def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
-    """Return the diagonal of the limited-memory inverse Hessian approximation.
-
-    Parameters
-    ----------
-    hess_inv : scipy.optimize.LbfgsInvHessProduct
-        With k pairs of n elements.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-
-    Notes
-    -----
-    The diagonal follows the BFGS updates of the inverse, from H = I on:
-
-    .. math:: H \\leftarrow H - ρ (s\\,(Hy)^T + (Hy)\\,s^T) + (ρ + ρ^2\\,y^T H y)\\,s s^T
-
-    For the newest pair, H y costs one product with the pairs before it, so that all is
-    done in O(k² n), without n products.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy.optimize import LbfgsInvHessProduct
-    >>> from lbfgsb import extract_hess_inv_diag
-    >>> H = LbfgsInvHessProduct(np.array([[1.0, 0.0]]), np.array([[4.0, 0.0]]))
-    >>> extract_hess_inv_diag(H)
-    array([0.25, 1.  ])
-    """
-    S, Y, rho = hess_inv.sk, hess_inv.yk, hess_inv.rho
-    diagonal = np.ones(hess_inv.shape[0])
-    for k, (s, y, r) in enumerate(zip(S, Y, rho, strict=True)):
-        Hy = LbfgsInvHessProduct(S[:k], Y[:k]).matvec(y)
-        diagonal += s * ((r + r * r * (y @ Hy)) * s - 2 * r * Hy)
-    return diagonal

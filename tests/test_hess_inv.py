@@ -15,7 +15,8 @@ from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 from scipy.sparse.linalg import LinearOperator
 
 from lbfgsb import diagnose, extract_hess_inv_diag, minimize_lbfgsb
-from lbfgsb._result import InvHessProduct, LazyInvHessProduct, Memory
+from lbfgsb._hess_inv import InvHessProduct, LazyInvHessProduct
+from lbfgsb._result import Memory
 
 V = np.array([0.5, -2.0])
 M = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0]])
