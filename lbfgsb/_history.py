@@ -11,7 +11,7 @@ from scipy.optimize import OptimizeResult
 
 from lbfgsb._core.recorder import Recorder
 from lbfgsb._numbers import as_count
-from lbfgsb._result import State
+from lbfgsb._state import State
 from lbfgsb._types import Vector
 
 # The numbers that a state has; SciPy's own has fun alone.

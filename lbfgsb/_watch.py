@@ -20,7 +20,8 @@ from lbfgsb._history import History
 from lbfgsb._log import Log
 from lbfgsb._options import as_options
 from lbfgsb._redefine import Redefinition
-from lbfgsb._result import Result, State
+from lbfgsb._result import Result
+from lbfgsb._state import State
 
 _CHANGEABLE = ("ftol", "gtol", "maxiter", "maxfun", "maxcor")
 

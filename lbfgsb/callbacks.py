@@ -33,7 +33,7 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._history import NUMBERS, History
 from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_count, as_number
-from lbfgsb._result import State
+from lbfgsb._state import State
 from lbfgsb._types import Vector
 from lbfgsb.plotting import LiveFigure, check_x, pyplot
 
