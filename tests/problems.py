@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import scipy
 
+from lbfgsb import minimize_lbfgsb
+
 # By its number, not by what lbfgsb has found in it: a test is not left out because that is wrong.
 SCIPY = tuple(int(part) for part in scipy.__version__.split(".")[:2])
 needs_workers = pytest.mark.skipif(SCIPY < (1, 16), reason="workers needs SciPy >= 1.16")
@@ -146,6 +148,11 @@ class Counted:
 def projected_gradient(x, g, lower=-np.inf, upper=np.inf):
     """Inf-norm of the projected gradient, as projgr of the reference computes it."""
     return np.abs(np.where(g < 0, np.maximum(x - upper, g), np.minimum(x - lower, g))).max()
+
+
+def solve(**kwargs):
+    """Minimise the Rosenbrock function unless told otherwise."""
+    return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad} | kwargs))
 
 
 def same_bits(a, b):

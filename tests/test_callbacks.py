@@ -30,6 +30,9 @@ from problems import (
     run_python,
     same_bits,
 )
+from problems import (
+    solve as solve_rosenbrock,
+)
 from scipy.optimize import OptimizeResult, minimize
 
 from lbfgsb import _history, callbacks, minimize_lbfgsb, plotting
@@ -49,9 +52,7 @@ from lbfgsb.callbacks import (
 LONG = {"ftol": 0, "gtol": 1e-9, "maxiter": 500}
 STOPPED = "STOP: USER CALLBACK"
 
-
-def solve(**kwargs):
-    return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad} | LONG | kwargs))
+solve = partial(solve_rosenbrock, **LONG)
 
 
 def scipy_solve(callback):

@@ -29,6 +29,7 @@ from problems import (
     rosen_grad,
     run_python,
     same_bits,
+    solve,
 )
 from scipy.optimize import LbfgsInvHessProduct
 
@@ -38,11 +39,6 @@ LONG = {"ftol": 1e-13, "gtol": 1e-8, "maxiter": 400}
 on_linux = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="counts threads through /proc"
 )
-
-
-def solve(**kwargs):
-    """Minimise the Rosenbrock function unless told otherwise."""
-    return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad} | kwargs))
 
 
 def examples(count):

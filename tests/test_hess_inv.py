@@ -10,20 +10,19 @@ from functools import partial
 
 import numpy as np
 import pytest
-from problems import X0, assert_same_run, rosen, rosen_grad, same_bits
+from problems import X0, assert_same_run, same_bits
+from problems import solve as solve_rosenbrock
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 from scipy.sparse.linalg import LinearOperator
 
-from lbfgsb import diagnose, extract_hess_inv_diag, minimize_lbfgsb
+from lbfgsb import diagnose, extract_hess_inv_diag
 from lbfgsb._hess_inv import InvHessProduct, LazyInvHessProduct
 from lbfgsb._result import Memory
 
 V = np.array([0.5, -2.0])
 M = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0]])
 
-
-def solve(**kwargs):
-    return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad, "maxiter": 8} | kwargs))
+solve = partial(solve_rosenbrock, maxiter=8)
 
 
 def is_lazy(hess_inv):

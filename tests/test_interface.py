@@ -29,6 +29,7 @@ from problems import (
     rosen_grad,
     run_python,
     same_bits,
+    solve,
 )
 from scipy.optimize import Bounds, LbfgsInvHessProduct, OptimizeResult, minimize
 
@@ -55,11 +56,6 @@ FIELDS = {
     "projected_gradient",
     "gradient_mismatch",
 }
-
-
-def solve(**kwargs):
-    """Minimise the Rosenbrock function unless told otherwise."""
-    return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad} | kwargs))
 
 
 def test_signature():
@@ -1046,7 +1042,7 @@ def test_checked_factorisations_change_nothing(seed):
 def test_is_use_numba_jit_warns_once(value):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        res = solve(is_use_numba_jit=value)
+        res = minimize_lbfgsb(x0=X0, fun=rosen, jac=rosen_grad, is_use_numba_jit=value)
     assert [w.category for w in caught] == [DeprecationWarning]
     assert "compiled" in str(caught[0].message)
     assert caught[0].filename == __file__

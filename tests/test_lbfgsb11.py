@@ -2,10 +2,12 @@
 
 import copy
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
 from problems import BOX, Counted, beale, beale_grad, rosen, rosen_grad, same_bits
+from problems import solve as solve_rosenbrock
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult, minimize
 
 import lbfgsb
@@ -14,11 +16,7 @@ from lbfgsb import extract_hess_inv_diag, get_grad_projection_inf_norm, minimize
 START = np.array([-1, -1])  # Integers, as there.
 LIMITS = {"ftol": 1e-10, "gtol": 1e-10, "maxiter": 20, "maxfun": 20, "bounds": BOX}
 
-
-def solve(**kwargs):
-    return minimize_lbfgsb(
-        **{"x0": START, "fun": rosen, "jac": rosen_grad, "maxcor": 5} | LIMITS | kwargs
-    )
+solve = partial(solve_rosenbrock, x0=START, maxcor=5, **LIMITS)
 
 
 def no_pairs(n):

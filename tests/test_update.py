@@ -1,16 +1,17 @@
 """state.update: what a callback may change in a run, and when it takes effect."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-from problems import BOX, X0, assert_same_run, random_problem, rosen, rosen_grad, same_bits
+from problems import BOX, assert_same_run, random_problem, rosen, same_bits
+from problems import solve as solve_rosenbrock
 
 from lbfgsb import minimize_lbfgsb
 
 LONG = {"ftol": 0, "gtol": 1e-9, "maxiter": 500}
 
-
-def solve(**kwargs):
-    return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad} | LONG | kwargs))
+solve = partial(solve_rosenbrock, **LONG)
 
 
 def at(nit, **changes):
