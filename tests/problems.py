@@ -4,6 +4,7 @@ The objectives use element-wise arithmetic and `numpy.sum` alone: their bits dep
 on a BLAS, its threads or the alignment of an array.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy
+from hypothesis import settings
 
 from lbfgsb import minimize_lbfgsb
 
@@ -26,6 +28,7 @@ X0 = np.array([-1.2, 1.0])
 LOWER = np.array([-2.0, -2.0])
 UPPER = np.array([2.0, 2.0])
 BOX = np.array([LOWER, UPPER]).T
+LONG = {"ftol": 1e-13, "gtol": 1e-8, "maxiter": 400}
 
 
 def rosen(x):
@@ -155,6 +158,39 @@ def solve(**kwargs):
     return minimize_lbfgsb(**({"x0": X0, "fun": rosen, "jac": rosen_grad} | kwargs))
 
 
+def large(**kwargs):
+    """Minimise it for 200,000 variables in a box, some of whose bounds are infinite."""
+    n = 200_000
+    x0 = np.linspace(-1.5, 1.5, n)
+    lower = np.where(np.arange(n) % 3 == 0, -1.0, -np.inf)
+    upper = np.where(np.arange(n) % 5 == 0, 0.8, np.inf)
+    return minimize_lbfgsb(
+        **{
+            "x0": x0,
+            "fun": rosen_fg,
+            "jac": True,
+            "bounds": np.array([lower, upper]).T,
+            "maxiter": 12,
+            "ftol": 0,
+        }
+        | kwargs
+    )
+
+
+def stop_at(k, how):
+    """A callback that ends the run when it is called for the k-th time."""
+    calls = itertools.count(1)
+
+    def callback(xk):
+        if next(calls) < k:
+            return False
+        if how == "StopIteration":
+            raise StopIteration
+        return True
+
+    return callback
+
+
 def same_bits(a, b):
     """Whether two arrays or scalars are the same doubles, bit by bit."""
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
@@ -169,6 +205,11 @@ def assert_same_run(a, b):
         assert same_bits(a[name], b[name]), name
     assert same_bits(a.hess_inv.sk, b.hess_inv.sk)
     assert same_bits(a.hess_inv.yk, b.hess_inv.yk)
+
+
+def examples(count):
+    """A decorator for Hypothesis: so many examples, the same each time."""
+    return settings(max_examples=count, derandomize=True)
 
 
 def run_python(code, **env):

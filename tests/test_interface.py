@@ -1,6 +1,5 @@
 """The public interface, sentence by sentence."""
 
-import copy
 import functools
 import inspect
 import itertools
@@ -473,93 +472,6 @@ def test_all_variables_fixed():
     res = solve(bounds=[(0.25, 0.25), (1, 1)])
     assert same_bits(res.x, [0.25, 1.0])
     assert (res.nit, res.nfev, res.projected_gradient, res.status) == (0, 1, 0.0, 0)
-
-
-# Checkpoints: what they accept. (That they resume bit for bit is in test_guarantees.py.) ------
-
-
-def test_checkpoint_with_a_smaller_maxcor_keeps_the_newest_pairs():
-    stopped = solve(maxcor=6, maxiter=12)
-    cut = solve(x0=stopped.x, checkpoint=stopped, maxcor=3, maxiter=12)
-    assert same_bits(cut.hess_inv.sk, stopped.hess_inv.sk[-3:])
-    assert same_bits(cut.hess_inv.yk, stopped.hess_inv.yk[-3:])
-    assert (cut.nit, cut.nfev, cut.njev) == (stopped.nit, stopped.nfev, stopped.njev)
-
-
-@pytest.mark.parametrize("maxcor", [1, 3, 6, 15])
-def test_checkpoint_goes_on_with_another_maxcor(maxcor):
-    stopped = solve(maxcor=6, maxiter=12)
-    res = solve(x0=stopped.x, checkpoint=stopped, maxcor=maxcor, **TIGHT)
-    np.testing.assert_allclose(res.x, 1.0, atol=1e-5)
-    assert res.hess_inv.n_corrs <= maxcor
-
-
-def test_checkpoint_with_other_tolerances_and_limits_goes_on():
-    record = Counted()
-    stopped = solve(fun=record.fg, jac=True, ftol=1e-2)
-    assert stopped.message == "CONVERGENCE: REL_REDUCTION_OF_F_<=_FTOL"
-    resumed = solve(fun=record.fg, jac=True, x0=stopped.x, checkpoint=stopped, **TIGHT)
-    assert_same_run(resumed, solve(**TIGHT))
-    assert resumed.nfev == record.nfun
-
-
-@pytest.mark.parametrize(
-    "stop",
-    [
-        {"gtol": 1.0},
-        {"ftol": 1e-2},
-        {"ftarget": 0.5},
-        {"maxiter": 7},
-        {"maxfun": 9},
-    ],
-    ids=lambda stop: next(iter(stop)),
-)
-def test_checkpoint_that_meets_a_stopping_test_is_returned_at_once(stop):
-    stopped = solve(**stop)
-    record = Counted()
-    calls = []
-    again = solve(
-        fun=record.fun,
-        jac=record.jac,
-        x0=stopped.x,
-        checkpoint=stopped,
-        callback=calls.append,
-        **stop,
-    )
-    assert record.points == []
-    assert calls == []
-    assert_same_run(again, stopped)
-
-
-def test_checkpoint_is_not_changed_by_a_resumed_run():
-    stopped = solve(maxiter=5)
-    before = copy.deepcopy(stopped)
-    solve(x0=stopped.x, checkpoint=stopped, **TIGHT)
-    assert_same_run(stopped, before)
-    solve(x0=stopped.x, checkpoint=stopped, **TIGHT)
-    assert_same_run(stopped, before)
-
-
-def test_checkpoint_without_pairs_is_a_start_from_known_f_and_g():
-    record = Counted()
-    checkpoint = OptimizeResult(
-        x=X0,
-        fun=rosen(X0),
-        jac=rosen_grad(X0),
-        nfev=1,
-        njev=1,
-        nit=0,
-        hess_inv=LbfgsInvHessProduct(np.empty((0, 2)), np.empty((0, 2))),
-    )
-    res = solve(fun=record.fg, jac=True, checkpoint=checkpoint)
-    assert not same_bits(record.points[0], X0)
-    assert res.nfev == 1 + record.nfun
-    assert_same_run(res, solve())
-
-
-def test_x0_must_equal_the_checkpoint():
-    with pytest.raises(ValueError, match=r"x0 and checkpoint\.x should be equal!"):
-        solve(checkpoint=solve(maxiter=5))
 
 
 # Stopping ------------------------------------------------------------------------------------
@@ -1128,20 +1040,6 @@ def test_repr_stays_short(n):
     shown = {line.split(":")[0].strip() for line in text.splitlines() if ": " in line}
     assert shown == FIELDS
     assert str(res) == text
-
-
-@pytest.mark.parametrize(
-    "travel",
-    [copy.copy, copy.deepcopy, lambda res: pickle.loads(pickle.dumps(res))],
-    ids=["copy", "deepcopy", "pickle"],
-)
-def test_result_survives_and_still_serves_as_a_checkpoint(travel):
-    stopped = solve(maxiter=9, bounds=BOX)
-    arrived = travel(stopped)
-    assert_same_run(arrived, stopped)
-    assert len(repr(arrived)) < 1500
-    resumed = solve(x0=arrived.x, checkpoint=arrived, bounds=BOX, **TIGHT)
-    assert_same_run(resumed, solve(bounds=BOX, **TIGHT))
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
