@@ -45,7 +45,7 @@ _CALLBACK_STOPPED = "`callback` raised `StopIteration`."
 _FMIN_NAMES_THEM = frozenset({"maxcor", "ftol", "gtol", "eps"})
 
 
-# ---- The doors --------------------------------------------------------------------------------
+# --- the doors ----------------------------------------------------------------------------
 
 
 def fmin_l_bfgs_b(
@@ -313,7 +313,7 @@ def patched_scipy() -> Iterator[None]:
             _patch.update()
 
 
-# ---- The patch --------------------------------------------------------------------------------
+# --- the patch ----------------------------------------------------------------------------
 
 
 def _our_minimize_lbfgsb(
@@ -470,7 +470,7 @@ _lock = threading.Lock()
 _patch = _Patch()
 
 
-# ---- From SciPy's language to ours and back ---------------------------------------------------
+# --- from SciPy's language to ours and back -----------------------------------------------
 
 
 @functools.cache

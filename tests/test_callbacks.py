@@ -85,7 +85,7 @@ def clock(monkeypatch):
     return now
 
 
-# The protocol --------------------------------------------------------------------------------
+# --- the protocol -------------------------------------------------------------------------
 
 
 class Told:
@@ -216,7 +216,7 @@ def test_each_class_is_documented_with_its_parameters(name):
     assert "Parameters\n" in doc
 
 
-# Watching does not change a run; each class, alone, in a list, with both solvers --------------
+# --- watching does not change a run; each class, alone, in a list, with both solvers ------
 
 
 class Writer:
@@ -304,7 +304,7 @@ def test_nothing_optional_is_imported():
     assert run_python(code) == "[]"
 
 
-# History -------------------------------------------------------------------------------------
+# --- History ------------------------------------------------------------------------------
 
 
 def rows_of(history):
@@ -678,7 +678,7 @@ def test_a_history_runs_no_python_at_an_iteration():
     assert added[0] == added[1]
 
 
-# What ends a run -----------------------------------------------------------------------------
+# --- what ends a run ----------------------------------------------------------------------
 
 
 def test_target_reached():
@@ -894,7 +894,7 @@ def test_one_stop_on_signal_in_two_runs_at_once():
     assert signal.getsignal(signal.SIGINT) == before
 
 
-# What writes it down -------------------------------------------------------------------------
+# --- what writes it down ------------------------------------------------------------------
 
 
 def lines_of(every=1, **kwargs):
@@ -1014,7 +1014,7 @@ def test_tensorboard_needs_a_writer():
     solve(callback=TensorBoard(SimpleNamespace(add_scalar=lambda *args: None)), maxiter=1)
 
 
-# What shows it -------------------------------------------------------------------------------
+# --- what shows it ------------------------------------------------------------------------
 
 
 def last_line(bar_output):
@@ -1236,7 +1236,7 @@ def test_the_live_plot_needs_matplotlib(monkeypatch):
         LivePlot()
 
 
-# Arguments -----------------------------------------------------------------------------------
+# --- arguments ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def loss(state, B, t):
     return np.linalg.cond(B) * (1 + (whole / left if left > 0 else 0))
 
 
-# The point -----------------------------------------------------------------------------------
+# --- the point ----------------------------------------------------------------------------
 
 
 @both_forms
@@ -102,7 +102,7 @@ def test_the_cauchy_point_is_feasible(compact, state):
     assert (x <= state.upper + rounding).all()
 
 
-# What it leaves for the subspace minimisation ------------------------------------------------
+# --- what it leaves for the subspace minimisation -----------------------------------------
 
 
 @both_forms
@@ -133,7 +133,7 @@ def test_the_products_with_the_pairs_belong_to_the_point(state):
     assert (abs(model["p"] - W @ last_piece) <= 1e-14 * state.n * scale).all()
 
 
-# Closed forms: B diagonal --------------------------------------------------------------------
+# --- closed forms: B diagonal -------------------------------------------------------------
 
 
 def diagonal_state(x, g, lower, upper, curvature):
@@ -266,7 +266,7 @@ def test_nothing_is_left_to_do_when_every_variable_is_fixed(pairs):
     assert solver.active_bounds == 2
 
 
-# Many variables, in many chunks --------------------------------------------------------------
+# --- many variables, in many chunks -------------------------------------------------------
 
 
 class CompactMatrix:

@@ -47,7 +47,7 @@ def products(S, Y):
     return W @ W.T
 
 
-# The matrix ----------------------------------------------------------------------------------
+# --- the matrix ---------------------------------------------------------------------------
 
 
 @many
@@ -114,7 +114,7 @@ def test_without_pairs_the_step_is_minus_the_gradient():
     assert same_bits(model["d"], -g)
 
 
-# Pairs come one by one -----------------------------------------------------------------------
+# --- pairs come one by one ----------------------------------------------------------------
 
 
 def bounded_run(n, maxcor, seed=0):
@@ -183,7 +183,7 @@ def test_pairs_come_back_as_they_were_given(memory):
     assert same_bits(solver._pairs()[1], Y)
 
 
-# Pairs that are refused ----------------------------------------------------------------------
+# --- pairs that are refused ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("ratio", "taken"), [(0.25, 0), (0.5, 0), (0.5 + EPS, 1), (1.5, 1)])
@@ -231,7 +231,7 @@ def test_a_pair_whose_ratio_overflows_is_refused():
     assert solver._details["skipped"] == 1
 
 
-# What users get ------------------------------------------------------------------------------
+# --- what users get -----------------------------------------------------------------------
 
 
 @many

@@ -45,7 +45,7 @@ def integers(rng, *shape):
     return rng.integers(-1000, 1000, size=shape).astype(float)
 
 
-# Panels --------------------------------------------------------------------------------------
+# --- panels -------------------------------------------------------------------------------
 
 
 @every_level
@@ -135,7 +135,7 @@ def test_avx2_and_avx512_agree_to_the_bit(n):
     assert same_bits(inner_product("avx2", a, b), inner_product("avx512", a, b))
 
 
-# Inner products over chunks ------------------------------------------------------------------
+# --- inner products over chunks -----------------------------------------------------------
 
 
 @every_level
@@ -197,7 +197,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert printed == "0"
 
 
-# The choice of the kernels -------------------------------------------------------------------
+# --- the choice of the kernels ------------------------------------------------------------
 
 
 @every_level
@@ -215,7 +215,7 @@ def test_the_baseline_is_always_there():
     assert LEVELS[-1] == "baseline"
 
 
-# Rows: points --------------------------------------------------------------------------------
+# --- rows: points -------------------------------------------------------------------------
 
 
 @every_level
@@ -330,7 +330,7 @@ def test_the_mask_keeps_free_variables(level, n):
     assert same_bits(masked(level, status, v), expected)
 
 
-# Rows: break points --------------------------------------------------------------------------
+# --- rows: break points -------------------------------------------------------------------
 
 
 @every_level
@@ -382,7 +382,7 @@ def test_the_status_is_the_bound_reached_and_changes_are_listed_in_order(level, 
         assert changed.size == 0
 
 
-# Rows: steps ---------------------------------------------------------------------------------
+# --- rows: steps --------------------------------------------------------------------------
 
 
 def model_state(n):

@@ -15,7 +15,7 @@ C1, C2, XTOL = 1e-3, 0.9, 0.1  # the solver's defaults
 examples = settings(max_examples=400, derandomize=True)
 
 
-# The six functions of section 5 of the paper, each returning f and its slope. -----------------
+# --- the six functions of section 5 of the paper, each returning f and its slope ----------
 
 
 def function_1(a, beta=2.0):
@@ -54,7 +54,7 @@ def yanai(beta_1, beta_2):
     return phi
 
 
-# phi, mu, eta, and (evaluations, slope at the step) for the starts 1e-3, 1e-1, 1e1, 1e3 ------
+# --- phi, mu, eta, and (evaluations, slope at the step) for the starts 1e-3, 1e-1, 1e1, 1e3 ---
 TABLES = {
     "I": (function_1, 1e-3, 0.1, [(6, -9.2e-3), (3, 4.7e-3), (1, 9.4e-3), (4, 7.3e-4)]),
     "II": (function_2, 0.1, 0.1, [(12, 7.1e-9), (8, 1e-10), (8, -5.0e-9), (11, -2.3e-8)]),
@@ -99,7 +99,7 @@ def test_the_tables_with_the_tolerances_of_the_solver(table, start):
     assert outcome[0] == ("ACCEPT_BEST" if table in ("II", "III") else "ACCEPT_TRIAL")
 
 
-# Random functions ----------------------------------------------------------------------------
+# --- random functions ---------------------------------------------------------------------
 
 
 @st.composite
@@ -219,7 +219,7 @@ def test_the_units_of_f_do_not_matter(phi, start, exponent):
     assert scaled == search(phi, start, 1e8, C1, C2, XTOL, 20)
 
 
-# Values that are not finite ------------------------------------------------------------------
+# --- values that are not finite -----------------------------------------------------------
 
 
 @examples
@@ -276,7 +276,7 @@ def test_without_a_value_anywhere_there_is_no_step():
     assert search(phi, 1.0, 1e8, C1, C2, XTOL, 10_000)[0] == "NO_STEP"
 
 
-# The ends of a search ------------------------------------------------------------------------
+# --- the ends of a search -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("start", "alpha_max"), [(1.0, 1.0), (1.0, 3.0), (1e-3, 1e8)])

@@ -11,7 +11,7 @@ from problems import random_problem, rosen_fg, same_bits
 TOLERANCES = {"ftol": 1e-13, "gtol": 1e-8, "maxiter": 200}
 
 
-# Tables --------------------------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------------------
 
 
 def recorded(rows, n=3, x_every=1):
@@ -74,7 +74,7 @@ def test_tables_pickle_without_their_spare_room(rows):
     assert (again.dtype, again.width, again.length) == (np.int8, 7, rows)
 
 
-# Another maxcor ------------------------------------------------------------------------------
+# --- another maxcor -----------------------------------------------------------------------
 
 
 PROBLEM = random_problem(3, 25)

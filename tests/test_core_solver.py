@@ -34,7 +34,7 @@ CONVERGED_GTOL, CONVERGED_FTOL, ABNORMAL_LINE_SEARCH = 1, 3, 6
 TOLERANCES = {"ftol": 1e-13, "gtol": 1e-8}
 
 
-# Problems ------------------------------------------------------------------------------------
+# --- problems -----------------------------------------------------------------------------
 
 
 def rosenbrock(**options):
@@ -97,7 +97,7 @@ def moments(solver, fg):
             yield
 
 
-# A run ---------------------------------------------------------------------------------------
+# --- a run --------------------------------------------------------------------------------
 
 
 @every_problem
@@ -146,7 +146,7 @@ def test_x_f_and_g_belong_together_whichever_trial_is_taken(problem, maxls):
         assert earlier_trials > 0
 
 
-# Snapshots -----------------------------------------------------------------------------------
+# --- snapshots ----------------------------------------------------------------------------
 
 
 def same(a, b):
@@ -264,7 +264,7 @@ def test_a_run_with_another_memory_converges_from_any_moment(problem, maxcor):
         assert again.projected_gradient < 1e-3 * max(1.0, abs(again.fun))
 
 
-# When a factorisation fails ------------------------------------------------------------------
+# --- when a factorisation fails -----------------------------------------------------------
 
 # The second pair's theta, 1e18, drowns the curvature of the first: to working precision the two
 # equal steps make theta SᵀS + L D⁻¹ Lᵀ singular.
@@ -323,7 +323,7 @@ def test_a_step_that_is_not_finite_without_bounds_is_no_step():
     np.testing.assert_allclose(solver.x, 0.0, atol=1e-7)
 
 
-# When a line search fails --------------------------------------------------------------------
+# --- when a line search fails -------------------------------------------------------------
 
 
 def spoilt_after(count, fg):
@@ -390,7 +390,7 @@ def test_where_no_decrease_can_be_seen_the_end_is_convergence():
     assert solver._reason in (CONVERGED_FTOL, CONVERGED_GTOL)
 
 
-# The machine beside a naive one --------------------------------------------------------------
+# --- the machine beside a naive one -------------------------------------------------------
 
 
 def naive_direction(x, g, S, Y, lower, upper, model):

@@ -56,7 +56,7 @@ def room_for_error(state, model, B, x_hat):
     return 1e-13 * np.linalg.cond(B) * moved + 2 * EPS * abs(state.x).max()
 
 
-# The minimiser -------------------------------------------------------------------------------
+# --- the minimiser ------------------------------------------------------------------------
 
 
 @both_forms
@@ -146,7 +146,7 @@ def test_when_every_variable_is_fixed_at_the_cauchy_point_the_step_leads_there(a
     assert model_of(solver)["fixed"] == 6
 
 
-# The truncated step of 1995 ------------------------------------------------------------------
+# --- the truncated step of 1995 -----------------------------------------------------------
 
 
 @st.composite
@@ -226,7 +226,7 @@ def test_random_ill_conditioned_states_reach_both_kinds_of_step():
     assert kinds[False] >= 10
 
 
-# Inner products over the free variables ------------------------------------------------------
+# --- inner products over the free variables -----------------------------------------------
 
 
 def way_of_correction(before, after, n):

@@ -33,7 +33,7 @@ def double(i):
     return change
 
 
-# The monitor alone --------------------------------------------------------------------------
+# --- the monitor alone --------------------------------------------------------------------
 
 
 def segments(phi, slope, ends):
@@ -82,7 +82,7 @@ def test_a_long_segment_does_not_count_beside_a_short_one():
     assert [check[0] for check in monitor([[short, long]])[2]] == [0.1]
 
 
-# In a run -----------------------------------------------------------------------------------
+# --- in a run -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -211,7 +211,7 @@ def test_a_solver_that_is_done_warns_with_its_result():
         solver.result()
 
 
-# check_gradient -----------------------------------------------------------------------------
+# --- check_gradient -----------------------------------------------------------------------
 
 
 def test_a_right_gradient_is_ok_at_the_price_of_four_evaluations_a_direction():
@@ -310,7 +310,7 @@ def test_check_gradient_names_what_is_wrong_with_its_arguments(kwargs, error, na
         check_gradient(**({"fun": rosen, "jac": rosen_grad, "x": X0} | kwargs))
 
 
-# diagnose -----------------------------------------------------------------------------------
+# --- diagnose -----------------------------------------------------------------------------
 
 
 def solve(fun, x0=(-1.2, 1.0), **options):

@@ -29,7 +29,7 @@ from lbfgsb import GradientWarning, Solver, minimize_lbfgsb
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-# scipy#22438, scipy#23191, optuna#6191, optuna#6753 -------------------------------------------
+# --- scipy#22438, scipy#23191, optuna#6191, optuna#6753 -----------------------------------
 
 SMALL_RUNS = """
 import os
@@ -58,7 +58,7 @@ def test_many_small_runs_start_no_thread():
     assert run_python(SMALL_RUNS) == "0"
 
 
-# scipy#17864, jaxopt#351, L-BFGS-B-C#13, OptimKit.jl#29 ---------------------------------------
+# --- scipy#17864, jaxopt#351, L-BFGS-B-C#13, OptimKit.jl#29 -------------------------------
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -100,7 +100,7 @@ def test_a_warm_start_uses_the_pairs_it_is_given():
     np.testing.assert_allclose(res.x, 0.0, atol=1e-12)
 
 
-# scipy#23161 ----------------------------------------------------------------------------------
+# --- scipy#23161 --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", [-1.0, -0.5])
@@ -111,7 +111,7 @@ def test_a_wrong_gradient_is_no_success(factor):
     assert res.fun == bowl(res.x)
 
 
-# scipy#19396, scikit-learn#17125 --------------------------------------------------------------
+# --- scipy#19396, scikit-learn#17125 ------------------------------------------------------
 
 
 def test_long_bounds_take_no_python_loop():
@@ -211,7 +211,7 @@ def test_x0_is_copied_into_the_solver_and_nowhere_else():
     assert max(peaks) < n
 
 
-# scipy#10919, #11403, #13740, optimagic#127 ---------------------------------------------------
+# --- scipy#10919, #11403, #13740, optimagic#127 -------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-12, 0.1, 1.0, 3.3, 1e6, 1e15])
@@ -241,7 +241,7 @@ def test_no_x_leaves_the_bounds_by_an_ulp(scale):
         assert (res.x <= upper).all()
 
 
-# scipy#8419, #8373 ----------------------------------------------------------------------------
+# --- scipy#8419, #8373 --------------------------------------------------------------------
 
 
 def test_arrays_kept_by_a_callback_do_not_change():
@@ -256,7 +256,7 @@ def test_arrays_kept_by_a_callback_do_not_change():
     assert len({x.tobytes() for x in kept}) == res.nit
 
 
-# scipy#7854, #8372 ----------------------------------------------------------------------------
+# --- scipy#7854, #8372 --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("maxiter", [1, 2, 5, 10])
@@ -272,7 +272,7 @@ def test_maxiter_and_callbacks_add_up(maxiter):
     assert same_bits(res.x, converged[-1])
 
 
-# scipy#6162 -----------------------------------------------------------------------------------
+# --- scipy#6162 ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jac", [rosen_grad, None, "2-point", "3-point"])
@@ -282,7 +282,7 @@ def test_fun_is_f_of_x_after_maxfun(jac):
         assert same_bits(res.fun, rosen(res.x))
 
 
-# scipy#4793, #5161, pytorch#5953, botorch#184 -------------------------------------------------
+# --- scipy#4793, #5161, pytorch#5953, botorch#184 -----------------------------------------
 
 
 def test_nan_is_backed_off_from_and_never_a_success():
@@ -295,7 +295,7 @@ def test_nan_is_backed_off_from_and_never_a_success():
     assert res.success is False
 
 
-# scipy#12869, #21537 --------------------------------------------------------------------------
+# --- scipy#12869, #21537 ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jac", [rosen_grad, None, "2-point", "3-point", "cs"])
@@ -341,7 +341,7 @@ def test_all_bounds_equal_with_numerical_gradients(jac):
     assert res.nit == 0
 
 
-# optyx#129 ------------------------------------------------------------------------------------
+# --- optyx#129 ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 40, 700])

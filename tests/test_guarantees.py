@@ -44,7 +44,7 @@ on_linux = pytest.mark.skipif(
 )
 
 
-# Feasible, always ----------------------------------------------------------------------------
+# --- feasible, always ---------------------------------------------------------------------
 
 
 @st.composite
@@ -123,7 +123,7 @@ def test_a_target_outside_the_box_ends_on_its_faces(box, seed):
     np.testing.assert_allclose(res.x, best, rtol=1e-6, atol=1e-6)
 
 
-# What is returned is what was measured -------------------------------------------------------
+# --- what is returned is what was measured ------------------------------------------------
 
 
 ENDS = {
@@ -246,7 +246,7 @@ def test_an_accepted_iterate_is_a_new_point(seed):
     assert same_bits(res.x, iterates[-1])
 
 
-# Counts are exact ----------------------------------------------------------------------------
+# --- counts are exact ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jac", ["joint", "split", None, "2-point", "3-point", "cs"])
@@ -305,7 +305,7 @@ def test_maxfun_holds_when_line_searches_fail(maxls):
         assert res.status == 1
 
 
-# Your arrays are yours -----------------------------------------------------------------------
+# --- your arrays are yours ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -460,7 +460,7 @@ def test_gradients_returned_are_not_written():
     assert all(same_bits(a, b) for a, b in zip(kept, copies, strict=True))
 
 
-# Non-finite f or g is a step too long --------------------------------------------------------
+# --- non-finite f or g is a step too long -------------------------------------------------
 
 
 def infinite_outside(radius, value):
@@ -608,7 +608,7 @@ def test_never_a_false_success_next_to_nan(seed, value, share):
         assert res.projected_gradient <= LONG["gtol"]
 
 
-# An exception in user code comes out unchanged -----------------------------------------------
+# --- an exception in user code comes out unchanged ----------------------------------------
 
 
 class Unlucky(Exception):
@@ -726,7 +726,7 @@ def test_an_exception_leaves_no_reference_cycles_or_state_behind():
     assert_same_run(solve(), solve())
 
 
-# No thread is started unless asked -----------------------------------------------------------
+# --- no thread is started unless asked ----------------------------------------------------
 
 THREADS = """
 import os
@@ -801,7 +801,7 @@ def test_the_gil_is_released_in_long_stretches(request):
     assert sum(beats > 0 for beats in inside) > len(inside) / 2
 
 
-# Deterministic -------------------------------------------------------------------------------
+# --- deterministic ------------------------------------------------------------------------
 
 
 def test_the_bits_do_not_depend_on_the_number_of_threads():
@@ -887,7 +887,7 @@ def test_the_baseline_kernels_repeat_themselves():
     assert "False" not in a
 
 
-# Statuses and messages -----------------------------------------------------------------------
+# --- statuses and messages ----------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::lbfgsb.GradientWarning")

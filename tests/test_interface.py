@@ -94,7 +94,7 @@ def test_signature():
     assert {p.kind for p in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
 
 
-# x0 ------------------------------------------------------------------------------------------
+# --- x0 -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_one_variable():
     assert res.success
 
 
-# jac -----------------------------------------------------------------------------------------
+# --- jac ----------------------------------------------------------------------------------
 
 
 def test_jac_true_and_jac_callable_are_the_same_run():
@@ -213,7 +213,7 @@ def test_workers_may_be_a_number_of_processes():
     assert_same_run(solve(jac="2-point", workers=2, maxiter=5), solve(jac="2-point", maxiter=5))
 
 
-# f and g -------------------------------------------------------------------------------------
+# --- f and g ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_g_may_be_integers(dtype):
     assert res.success
 
 
-# update_fun_def ------------------------------------------------------------------------------
+# --- update_fun_def -----------------------------------------------------------------------
 
 
 def test_update_fun_def_is_called_at_the_start_and_after_each_step():
@@ -427,7 +427,7 @@ def test_update_fun_def_must_return_four_things(answer):
         solve(update_fun_def=lambda *args: answer)
 
 
-# bounds --------------------------------------------------------------------------------------
+# --- bounds -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_all_variables_fixed():
     assert (res.nit, res.nfev, res.projected_gradient, res.status) == (0, 1, 0.0, 0)
 
 
-# Stopping ------------------------------------------------------------------------------------
+# --- stopping -----------------------------------------------------------------------------
 
 
 def history(**kwargs):
@@ -629,7 +629,7 @@ def test_the_gradient_test_comes_before_the_others():
     assert minimize_lbfgsb(**kwargs, maxfun=res.nfev).message == res.message
 
 
-# Line search ---------------------------------------------------------------------------------
+# --- line search --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("c1", "c2"), [(1e-3, 0.9), (1e-4, 0.1), (0.2, 0.5)])
@@ -718,7 +718,7 @@ def test_what_is_said_of_a_failed_search_survives_a_pickle():
     assert copy._failure == solver._failure
 
 
-# Callbacks -----------------------------------------------------------------------------------
+# --- callbacks ----------------------------------------------------------------------------
 
 
 def test_callback_with_state():
@@ -873,7 +873,7 @@ def test_a_truthy_callback_wins_over_a_convergence_test():
     assert (res.nit, res.status, res.message) == (1, 3, "STOP: USER CALLBACK")
 
 
-# Output --------------------------------------------------------------------------------------
+# --- output -------------------------------------------------------------------------------
 
 
 def messages(caplog, **kwargs):
@@ -938,7 +938,7 @@ def test_output_respects_the_level_of_the_logger(caplog):
     assert caplog.records == []
 
 
-# The other options ---------------------------------------------------------------------------
+# --- the other options --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -1002,7 +1002,7 @@ def test_threads_change_nothing():
     assert_same_run(solve(threads=2), solve())
 
 
-# The result ----------------------------------------------------------------------------------
+# --- the result ---------------------------------------------------------------------------
 
 
 def test_result_fields():
@@ -1053,7 +1053,7 @@ def test_hess_inv_is_a_working_operator():
     np.testing.assert_allclose(res.hess_inv @ np.eye(2), res.hess_inv.todense(), rtol=1e-10)
 
 
-# Helpers -------------------------------------------------------------------------------------
+# --- helpers ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "pairs"), [(1, 1), (2, 2), (5, 3), (30, 10), (7, 0)])
@@ -1102,7 +1102,7 @@ def test_get_grad_projection_inf_norm():
     assert get_grad_projection_inf_norm([1.0], [-3.0], [-np.inf], [2.0]) == 1.0
 
 
-# Bad input -----------------------------------------------------------------------------------
+# --- bad input ----------------------------------------------------------------------------
 
 BAD = {
     "x0 empty": ({"x0": []}, "x0"),

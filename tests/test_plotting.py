@@ -54,7 +54,7 @@ def draws(figure):
                 assert extent.y1 <= box.y1 + 1
 
 
-# plot_convergence ----------------------------------------------------------------------------
+# --- plot_convergence ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("x", ["nit", "nfev", "time"])
@@ -222,7 +222,7 @@ def test_bad_arguments_of_plot_convergence(arguments, error, match):
     assert all(not ax.lines for number in plt.get_fignums() for ax in plt.figure(number).axes)
 
 
-# plot_bounds ---------------------------------------------------------------------------------
+# --- plot_bounds --------------------------------------------------------------------------
 
 
 BLUE, ORANGE, GREY, WHITE = (0, 114, 178), (230, 159, 0), (119, 119, 119), (255, 255, 255)

@@ -28,7 +28,7 @@ def raised_in_thread(function, *args):
         return pool.submit(function, *args).exception()
 
 
-# Ask and tell -------------------------------------------------------------------------------------
+# --- ask and tell -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("threads", [2, 4, 8])
@@ -90,7 +90,7 @@ def test_a_pickled_solver_has_no_thread():
     assert raised_in_thread(solver.ask) is not None
 
 
-# Runs ---------------------------------------------------------------------------------------------
+# --- runs ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [2, 5000])
@@ -203,7 +203,7 @@ def test_after_an_exception_in_the_objective_the_solver_is_free():
     assert solver.success
 
 
-# What an objective does to its x ------------------------------------------------------------------
+# --- what an objective does to its x ------------------------------------------------------
 
 
 def turn_to_column(x):

@@ -24,7 +24,7 @@ def at(nit, **changes):
     return callback
 
 
-# Limits --------------------------------------------------------------------------------------
+# --- limits -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("maxiter", [8, 5, 3, 0], ids=str)
@@ -79,7 +79,7 @@ def test_a_run_that_has_just_ended_stays_so_if_another_test_is_met_too():
     assert res.message == "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL"
 
 
-# Tolerances ----------------------------------------------------------------------------------
+# --- tolerances ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_an_update_when_the_run_begins():
     assert kept.nit == 4
 
 
-# maxcor --------------------------------------------------------------------------------------
+# --- maxcor -------------------------------------------------------------------------------
 
 
 PROBLEM = random_problem(3, 25)
@@ -212,7 +212,7 @@ def test_no_memory_for_maxcor_leaves_the_run_as_it_was():
     assert_same_run(solve_box(callback=callback), solve_box())
 
 
-# Errors --------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

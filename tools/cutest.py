@@ -62,9 +62,7 @@ Row = dict[str, Any]
 Runs = dict[str, dict[str, Row]]  # rows by solver, then by problem
 
 
-# ---------------------------------------------------------------------------------------------
-# One problem, one solver
-# ---------------------------------------------------------------------------------------------
+# --- one problem, one solver --------------------------------------------------------------
 
 
 class TimeIsUpError(Exception):
@@ -236,9 +234,7 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-# ---------------------------------------------------------------------------------------------
-# All problems, in processes that can be killed
-# ---------------------------------------------------------------------------------------------
+# --- all problems, in processes that can be killed ----------------------------------------
 
 
 def run_all(work: dict[str, list[str]], limit: float, jobs: int) -> Iterator[list[Row]]:
@@ -335,9 +331,7 @@ def _show_progress(counter: str, row: Row) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-# ---------------------------------------------------------------------------------------------
-# Report
-# ---------------------------------------------------------------------------------------------
+# --- report -------------------------------------------------------------------------------
 
 
 def is_solved(row: Row) -> bool:
@@ -553,9 +547,7 @@ def _rounded_range(heights: Sequence[float]) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-# ---------------------------------------------------------------------------------------------
-# Command
-# ---------------------------------------------------------------------------------------------
+# --- command ------------------------------------------------------------------------------
 
 
 def select_names(args: argparse.Namespace) -> list[str]:
