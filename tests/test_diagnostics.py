@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lbfgsb._core.slope_monitor import MISMATCH_ALARM
-from lbfgsb._core.testing import monitor
 from problems import random_problem, rosen, rosen_fg, rosen_grad, same_bits
 
 from lbfgsb import GradientWarning, Solver, check_gradient, diagnose, minimize_lbfgsb
@@ -31,55 +30,6 @@ def double(i):
         return g
 
     return change
-
-
-# --- the monitor alone --------------------------------------------------------------------
-
-
-def segments(phi, slope, ends):
-    return [(b - a, phi(a), slope(a), phi(b), slope(b)) for a, b in ends]
-
-
-def test_a_cubic_with_the_right_curvature_at_the_start_has_the_ratio_one_sixth():
-    # phi' = -1 + t + q t^2 with the Newton step t = 1.
-    q = 0.3
-    steps = segments(
-        lambda t: -t + t**2 / 2 + q * t**3 / 3, lambda t: -1 + t + q * t**2, [(0.0, 1.0)]
-    )
-    mismatch, _, window = monitor([steps] * 5)
-    assert [check[3] for check in window] == pytest.approx([1 / 6] * 5)
-    assert mismatch == pytest.approx(1 / 6)
-
-
-def test_halved_slopes_are_hopeless_and_right_ones_fine():
-    def phi(t):
-        return -t + t**2 / 2
-
-    right = [segments(phi, lambda t: t - 1, [(0.0, 0.9)])] * 8
-    halved = [segments(phi, lambda t: (t - 1) / 2, [(0.0, 0.9)])] * 8
-    assert monitor(right)[:2] == (pytest.approx(0, abs=1e-12), 0)
-    assert monitor(halved)[0] == 1
-    assert monitor(halved)[1] == 4    # five checks are there after the fifth of eight searches
-
-
-def test_fewer_than_three_visible_changes_say_nothing():
-    wrong = [(1.0, 0.0, 1.0, -1.0, 1.0)]
-    assert monitor([wrong] * 2)[0] == 0
-    assert monitor([wrong] * 3)[0] == 1
-
-
-def test_changes_near_the_rounding_of_f_or_of_x_are_not_looked_at():
-    wrong = [(1.0, 1e9, 1.0, 1e9 - 1, 1.0)]
-    assert monitor([wrong] * 5)[2] == []
-    wrong = [(1.0, 0.0, 1.0, -1.0, 1.0)]
-    assert monitor([wrong] * 5, rounding=0.5)[0] == 1
-    assert monitor([wrong] * 5, rounding=2.0)[0] == 0
-
-
-def test_a_long_segment_does_not_count_beside_a_short_one():
-    long, short = (1.0, 0.0, -1.0, 1.0, -1.0), (0.1, 0.0, -1.0, -0.1, -1.0)
-    assert [check[0] for check in monitor([[long, short]])[2]] == [0.1]
-    assert [check[0] for check in monitor([[short, long]])[2]] == [0.1]
 
 
 # --- in a run -----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ trap 'rm -rf "$work"' EXIT
 install() {
     python3 -m venv "$work/$1"
     "$work/$1/bin/pip" install --quiet "--config-settings=setup-args=-D$1=true" \
+        --config-settings=setup-args=-Dtests=true \
         "--config-settings=build-dir=$work/$1/build" '.[test]'
 }
 
