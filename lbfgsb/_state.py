@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from scipy.optimize import OptimizeResult
 
-from lbfgsb._core.solver import BaseSolver
+from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._endings import ending
 from lbfgsb._hess_inv import InvHessProduct
 
