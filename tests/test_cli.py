@@ -63,9 +63,9 @@ class TestDemo:
             order += name
             now += seconds
 
-        monkeypatch.setattr(cli, "time", SimpleNamespace(perf_counter=lambda: now))
+        monkeypatch.setattr(demo_command, "time", SimpleNamespace(perf_counter=lambda: now))
         tasks = {"a": partial(task, "a", each), "b": partial(task, "b", 2 * each)}
-        assert cli._time_interleaved(tasks) == {"a": each, "b": 2 * each}
+        assert demo_command._time_interleaved(tasks) == {"a": each, "b": 2 * each}
         assert order == ("baab" * 20)[: 2 * rounds]
 
     def test_fits_a_terminal_of_eighty_columns(self, demo):

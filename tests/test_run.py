@@ -70,7 +70,7 @@ class TestProgram:
         (folder / "names.py").write_text("print('__cached__' in globals())")
         (folder / "later.py").write_text(
             "import sys\n"
-            "from lbfgsb.cli import main\n"
+            "from lbfgsb._cli import main\n"
             "sys.version_info = (3, 15, 0, 'final', 0)\n"
             "main(['run', 'names.py'])\n"
         )
