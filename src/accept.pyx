@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The pass over W that takes a step: new iterate, new pair, inner products.
 
 One pass over blocks of rows moves x and g, stores the new pair and multiplies Wᵀ with the projected

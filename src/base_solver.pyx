@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The state machine for Python: one evaluation at a time, and snapshots of everything.
 
 What is known now is read through properties; what changes the state holds its guard.

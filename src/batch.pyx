@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Many problems of the same number of variables: in lockstep, or each to its end.
 
 With a Python objective (`Lockstep`) all problems that are not over wait for f and g at once: one

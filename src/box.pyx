@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The box l <= x <= u: projection, break points of the projected gradient path, free variables.
 
 The path is x(t) = P(x - t g); variable i reaches its bound at its break point t_i, (4.1) of

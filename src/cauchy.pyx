@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The generalised Cauchy point: the first local minimiser of the model along P(x - t g).
 
 Algorithm CP of Byrd, Lu, Nocedal and Zhu (1995), section 4, with (4.9) and (4.10) for the

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The compact limited-memory matrix B = theta I - W M Wᵀ and its inverse.
 
 R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use

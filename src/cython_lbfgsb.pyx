@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The solver for Cython, C and C++: checks what came, and drives the core.
 
 The declarations are in lbfgsb/cython_lbfgsb.pxd, for C in lbfgsb/include/lbfgsb.h; both say what

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Cholesky factors of matrices of at most 2m x 2m, and triangular solves with them.
 
 A = RᵀR with R upper triangular, stored with the reciprocals of its diagonal: in a triangular solve

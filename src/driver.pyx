@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The loops: objective in, iterations out. One for Python objectives, one for compiled ones.
 
 With a Python objective one evaluation costs one call of `fun`, an array for x unless the last one

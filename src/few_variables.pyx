@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The model of f for at most FEW variables: B as an n x n matrix, and H by the two-loop recursion.
 
 The same model, Cauchy point and subspace minimiser as in compact.pyx, cauchy.pyx and subspace.pyx,

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Who may touch a solver: one thread changes it, others may look while it is at rest.
 
 Whoever changes a solver holds it; a second thread that would change it meanwhile gets an error, and

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The vector kernels for Cython: those for this processor, and what built them."""
 
 cdef extern from *:

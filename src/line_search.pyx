@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The line search of Moré and Thuente, as a state machine without callbacks.
 
 J. J. Moré and D. J. Thuente, Line search algorithms with guaranteed sufficient decrease, ACM

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """What the benchmark needs: a compiled test function, and the time of one read of W.
 
 The function is the chained Rosenbrock function, the sum of 100 (x[i+1] - x[i]²)² + (1 - x[i])².

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Arrays for a Python objective, and what it returns as C numbers.
 
 The common case costs nothing: a Python float, and a contiguous array of float64, are used as they

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Every option of the algorithm: its default, its range, and one check of both for all doors.
 
 What an option does is said where users read it: in `minimize_lbfgsb` and in lbfgsb.h.

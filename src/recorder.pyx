@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """What the iterates of a run were, kept as numbers.
 
 The driver writes a row for each accepted iterate: eight numbers and, every so often, x and which

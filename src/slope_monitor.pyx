@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Do the values of f and its slopes belong together? Every trial of a line search can tell.
 
 Over a segment of length h along the search direction, with f and its slope at both ends,

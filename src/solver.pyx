@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The state machine of L-BFGS-B: what happens between two evaluations of f and g.
 
 Byrd, Lu, Nocedal and Zhu (1995), algorithm L-BFGS-B; Zhu, Byrd, Lu and Nocedal, Algorithm 778, ACM

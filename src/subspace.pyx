@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """The minimiser of the model over the variables that are free at x_cauchy.
 
 The direct primal method of Byrd, Lu, Nocedal and Zhu (1995), section 5.1, with the projection of

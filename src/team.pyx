@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """Chunks of rows, the threads that share them, and the order in which results are combined.
 
 Everything that is O(n) runs over chunks of CHUNK rows. A chunk gives a partial result (one

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
 """What the tests see of the core: its pieces one at a time, with NumPy arrays in and out.
 
 No other module imports this one, and it is built only with -Dtests=true.

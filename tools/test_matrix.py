@@ -52,6 +52,8 @@ NEW_PYTHON = (3, 13)
 
 # Levels of LBFGSB_CPU -> the arithmetic of their kernels, which the last bits depend on.
 ARITHMETIC = {"avx512": "fused", "avx2": "fused", "baseline": "not fused"}
+# A build in which the tests see the pieces of the core.
+WITH_PIECES = "-Dtests=true"
 # The part of the suite, and what it needs, that is worth its time under emulation.
 FAST_TESTS = [f"tests/test_core_{name}.py" for name in ("kernels", "dense", "line_search")]
 FAST_REQUIRES = [*REQUIRES, *(x for x in TEST_REQUIRES if x.startswith(("pytest", "hypothesis")))]
@@ -262,7 +264,10 @@ def _build(place: Machine, folder: Path, pins: list[str], env: dict[str, str]) -
     place.run(place.python, "-m", "venv", "--clear", venv)
     # Isolated, the build would use its own choice of NumPy.
     place.run(*pip, *BUILD_REQUIRES, *pins, env=env)
-    place.run(*pip, "--no-build-isolation", ".[test]", *pins, cwd=folder / "source", env=env)
+    place.run(
+        *pip, "--no-build-isolation", f"--config-settings=setup-args={WITH_PIECES}", ".[test]", *pins,
+        cwd=folder / "source", env=env,
+    )  # fmt: skip
 
 
 # -cpu: a processor that exists. On qemu's own, `max`, with SVE vectors as long as can be, OpenBLAS
@@ -313,7 +318,9 @@ def _build_for_arm64(place: Machine, folder: Path, pins: list[str], env: dict[st
     build = folder / "build"
     shutil.rmtree(place.outside(build), ignore_errors=True)
     env = env | {"PATH": f"{tools}/bin:/usr/bin:/bin"}
-    place.run(*meson, "setup", f"--cross-file={cross}", build, folder / "source", env=env)
+    place.run(
+        *meson, "setup", f"--cross-file={cross}", WITH_PIECES, build, folder / "source", env=env
+    )
     place.run(*meson, "install", "-C", build, env=env)
 
 
