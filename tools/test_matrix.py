@@ -264,10 +264,8 @@ def _build(place: Machine, folder: Path, pins: list[str], env: dict[str, str]) -
     place.run(place.python, "-m", "venv", "--clear", venv)
     # Isolated, the build would use its own choice of NumPy.
     place.run(*pip, *BUILD_REQUIRES, *pins, env=env)
-    place.run(
-        *pip, "--no-build-isolation", f"--config-settings=setup-args={WITH_PIECES}", ".[test]", *pins,
-        cwd=folder / "source", env=env,
-    )  # fmt: skip
+    build = [*pip, "--no-build-isolation", f"--config-settings=setup-args={WITH_PIECES}"]
+    place.run(*build, ".[test]", *pins, cwd=folder / "source", env=env)
 
 
 # -cpu: a processor that exists. On qemu's own, `max`, with SVE vectors as long as can be, OpenBLAS
