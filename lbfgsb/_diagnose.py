@@ -14,6 +14,7 @@ from lbfgsb._bounds import as_bounds
 from lbfgsb._core.slope_monitor import MISMATCH_ALARM, describe
 from lbfgsb._endings import ABNORMAL, PERSISTENT, mismatch_evidence
 from lbfgsb._gradient_check import EPS, WIDTH, as_value_function, check_gradient
+from lbfgsb._noise import NOISE_STEP, estimate_noise
 from lbfgsb._result import memory_of
 from lbfgsb._types import Vector
 
@@ -102,8 +103,9 @@ def diagnose(
     result : OptimizeResult
         Of `minimize_lbfgsb` or `Solver`; another solver's will do, but says less.
     fun, jac : callable, optional
-        As given to `minimize_lbfgsb`. With `fun` the noise of f at the result is measured (nine
-        evaluations), with a callable or True for `jac` the gradient is checked too.
+        As given to `minimize_lbfgsb`. With `fun` the noise of f at the result is measured (seven
+        evaluations, or a few times as many), with a callable or True for `jac` the gradient is
+        checked too.
     history : optional
         An object with the attribute ``fun``, and perhaps ``nfev``, arrays with an item for each
         iterate, such as `lbfgsb.callbacks.History`.
@@ -344,35 +346,29 @@ def _look_at_gradient(run: _Run) -> Finding | None:
     )
 
 
-_NOISE_POINTS = 8
-_NOISE_STEP = 1e-9
-
-
 def _look_at_noise(run: _Run) -> Finding | None:
-    """Measure the noise of f by its third differences over a short walk (Hamming's table)."""
+    """Measure the noise of f by the table of its differences over a short walk (`_noise`)."""
     if run.fun is None or not math.isfinite(run.f):
         return None
     value = as_value_function(run.fun, run.jac)
-    step = _NOISE_STEP * np.maximum(1.0, np.abs(run.x))
-    step = np.where(run.x + _NOISE_POINTS * step > run.upper, -step, step)
+    way = np.maximum(1.0, np.abs(run.x))
+    way = np.where(run.upper - run.x < run.x - run.lower, -way, way)
     with np.errstate(all="ignore"):
-        walk = [
-            value(np.clip(run.x + k * step, run.lower, run.upper)) for k in range(_NOISE_POINTS + 1)
-        ]
-    if not np.isfinite(walk).all():
-        return None
-    third = np.diff(walk, 3)
-    noise = float(np.sqrt(np.mean(third**2) / 20))  # 1 + 9 + 9 + 1
-    # Of f, and what the rounding of x makes of the steepest part of the walk.
-    rounding = EPS * (max(map(abs, walk)) + float(np.abs(np.diff(walk)).max()) / _NOISE_STEP)
+        found, _ = estimate_noise(
+            lambda t: value(np.clip(run.x + t * way, run.lower, run.upper)), NOISE_STEP
+        )
+    noise = found.level
+    # Of f, and what the rounding of x makes of it.
+    rounding = EPS * (abs(run.f) + float(np.abs(run.g * run.x).sum()))
     if noise <= 1e4 * rounding or noise == 0:
         return None
     return Finding(
         "noise",
         "problem",
-        f"f is noisy: over {_NOISE_POINTS} steps of {_NOISE_STEP:g} at the result it wavers by "
-        f"about {noise:.1e}, {noise / rounding:.0e} rounding errors.",
-        f"ftol of at least {10 * noise / run.size:.0e}; tighter tolerances in inner solvers, "
+        f"f is noisy: the table of its differences along a short line at the result shows errors "
+        f"of about {noise:.1e}, {noise / rounding:.0e} rounding errors.",
+        f"fun_precision={2 * noise / max(abs(run.f), 2 * noise):.0e}, or ftol of at least "
+        f"{10 * noise / run.size:.0e}; tighter tolerances in inner solvers, "
         f"integrals and simulations; for numerical gradients a step of about "
         f"{math.sqrt(noise / run.size):.0e}.",
         {"noise": noise, "rounding": rounding},

@@ -42,14 +42,17 @@ ABNORMAL = 2  # a status
 
 # After so many searches in a row with such a mismatch it is persistent.
 PERSISTENT = 6
-# A line search that was meant to lower f by less than this, relative to f, fails by rounding or
-# noise of that size.
+# A line search that was meant to lower f by less than this, relative to f, or by less than so many
+# units of its precision, fails by rounding or noise of that size.
 SMALL_DECREASE = 1e-9
+UNITS = 100
 
 
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     """Return status, success and message of a run as it stands."""
     status, success, message = ENDS[solver._reason]
+    if solver._reason == _STOPPED and math.isnan(solver.fun):
+        success = False  # the objective ended the run before f was known
     if solver._reason == _STOPPED and solver._stop_reason is not None:
         message += f": {solver._stop_reason}"
     elif solver._reason == NOT_FINITE:
@@ -90,13 +93,14 @@ def why_no_step(
     not_finite: bool,
     mismatch: float,
     checks: list[tuple[float, float, float]],
+    precision: float,
 ) -> str:
     """Say in one sentence what a line search that found no step points to, after the message."""
     if not_finite:
         return ": f or its gradient was not finite at any point tried from the last iterate"
     if mismatch > MISMATCH_ALARM:
         return f": {mismatch_evidence(checks)}"
-    if decrease <= SMALL_DECREASE * max(abs(fun), 1.0):
+    if decrease <= max(SMALL_DECREASE, UNITS * precision) * max(abs(fun), 1.0):
         return (
             f": the search was for a decrease of f by {decrease:.1e} at f = {fun:.6g}, which "
             "rounding errors or noise in f can hide"

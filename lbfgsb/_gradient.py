@@ -57,6 +57,7 @@ def make_gradient(
     lower: Vector | None = None,
     upper: Vector | None = None,
     n: int | None = None,
+    fun_precision: float | None = None,
 ) -> Gradient | Literal[True] | FiniteDifference:
     """Return the gradient that `jac` asks for.
 
@@ -80,6 +81,8 @@ def make_gradient(
     n : int, optional
         The number of variables, if known: wrong shapes are then found here and not at the first
         gradient.
+    fun_precision : float, optional
+        Of the values of `fun`, relative; see `FiniteDifference`.
 
     Returns
     -------
@@ -113,10 +116,13 @@ def make_gradient(
     method: Method
     rel_step: float | Vector | None = None
     abs_step: float | Vector | None = None
+    abs_step_is_default = False
     if jac is None or isinstance(jac, (bool, np.bool_)):
         method = "2-point"
         if eps is not None:
             abs_step = _as_step("eps", eps, n)
+            if isinstance(abs_step, float) and abs_step == EPS_DEFAULT:
+                abs_step_is_default = True
         else:
             rel_step = _as_step("finite_diff_rel_step", finite_diff_rel_step, n)
     elif isinstance(jac, str) and jac in METHODS:
@@ -135,6 +141,8 @@ def make_gradient(
         upper=upper,
         workers=workers,
         n=n,
+        fun_precision=fun_precision,
+        double_only=abs_step_is_default,
     )
 
 
@@ -161,6 +169,12 @@ class FiniteDifference:
         SciPy ≥ 1.16.
     n : int, optional
         The number of variables; known from `lower` if that is given.
+    fun_precision : float, optional
+        What values of `fun` are off by, relative; by default the spacing of their type. If that is
+        more than double precision has, a step that the user has not chosen is its square root (or
+        its cube root for '3-point') times max(1, |x|).
+    double_only : bool, default False
+        `abs_step` is a default, for values of double precision.
 
     Attributes
     ----------
@@ -204,6 +218,8 @@ class FiniteDifference:
         upper: Vector | None = None,
         workers: int | MapLike | None = None,
         n: int | None = None,
+        fun_precision: float | None = None,
+        double_only: bool = False,
     ) -> None:
         if not callable(fun):
             raise TypeError(f"fun must be callable; got {_describe(fun)}.")
@@ -215,6 +231,8 @@ class FiniteDifference:
         self._method = method
         self._rel_step = _as_step("rel_step", rel_step, n)
         self._abs_step = _as_step("abs_step", abs_step, n)
+        self._precision = fun_precision
+        self._is_default = rel_step is None and (abs_step is None or double_only)
         self._workers = _as_workers(workers)
         self._pool: Any = None
         self.nfev = 0
@@ -281,7 +299,7 @@ class FiniteDifference:
                     z,
                     method=self._method,
                     rel_step=self._rel_step,
-                    abs_step=self._abs_step,
+                    abs_step=self._step(z, f),
                     f0=f,
                     bounds=bounds,
                     **options,
@@ -299,6 +317,16 @@ class FiniteDifference:
         g = np.zeros(x.size)
         g[free] = gz
         return g, nfev
+
+    def _step(self, z: Vector, f: Any) -> float | Vector | None:
+        """Return the absolute step: the user's, or one for the precision of `f`."""
+        power = {"2-point": 1 / 2, "3-point": 1 / 3}.get(self._method)
+        if not self._is_default or power is None:
+            return self._abs_step
+        precision = find_precision(f) if self._precision is None else self._precision
+        if precision <= np.finfo(np.float64).eps:
+            return self._abs_step
+        return precision**power * np.maximum(1.0, np.abs(z))
 
     def _map(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb._bounds import as_bounds, as_start
-from lbfgsb._core.objective import convert_gradient, convert_value
+from lbfgsb._core.objective import convert_gradient, convert_value, find_precision
+from lbfgsb._noise import NOISE_STEP, estimate_noise
+from lbfgsb._numbers import as_precision
 from lbfgsb._types import Vector
 
 EPS = float(np.finfo(np.float64).eps)
@@ -21,8 +23,10 @@ WIDTH = 79  # of the texts
 # --- a derivative along a line, with its error --------------------------------------------
 
 # The first step, in units of max(1, |x_i|): two of them and Richardson's extrapolation leave an
-# error of h⁴ ~ 1e-15 and a rounding error of ε/h ~ 1e-12, relative to f.
+# error of h⁴ ~ 1e-15 and a rounding error of ε/h ~ 1e-12, relative to f. With a larger ε it grows
+# as ε^(1/5), which keeps the two in proportion.
 STEP = 2e-4
+LONGEST_STEP = 0.1
 # Others that are tried while the result is not convincing, in units of the first.
 OTHER_STEPS = (1e-2, 10.0, 1e-4)
 # Disagreement that is allowed in addition to the estimated errors.
@@ -58,6 +62,25 @@ class _Line:
     def __init__(self, fun: Callable[[Vector], float], x: Vector, box: tuple[Vector, Vector]):
         self.fun, self.x, self.box = fun, x, box
         self.nfev = 0
+        self.precision, self.noise = EPS, 0.0
+
+    def know(self, precision: float, f: float, v: Vector) -> None:
+        """Learn what f is off by: as told or as its type says, or as a walk along `v` shows."""
+        backwards, forwards = self.reach(v)
+        way, room = (v, forwards) if forwards >= backwards else (-v, backwards)
+        noise, _ = estimate_noise(lambda t: self(way, t), NOISE_STEP, longest=room)
+        self.precision = max(EPS, precision)
+        # The walk gives a standard deviation; errors of twice that are usual.
+        self.noise = max(self.precision * abs(f), 2 * noise.level)
+
+    @property
+    def step(self) -> float:
+        """The first step of differences."""
+        return min(STEP * (self.precision / EPS) ** 0.2, LONGEST_STEP)
+
+    def error_of(self, values: Sequence[float]) -> float:
+        """What one of these values of f is off by."""
+        return max(self.precision * max(map(abs, values)), self.noise)
 
     def __call__(self, v: Vector, t: float) -> float:
         self.nfev += 1
@@ -93,15 +116,15 @@ def _central(line: _Line, v: Vector, f: float, h: float) -> Derivative:
     wide, narrow = (d - a) / (2 * h), (c - b) / h
     # The fourth difference is h⁴/16 f'''' but for noise, which it multiplies by √70.
     noise = abs(a - 4 * b + 6 * f - 4 * c + d) / math.sqrt(70)
-    noise = max(noise, EPS * max(map(abs, values)))
+    noise = max(noise, line.error_of(values))
     value = (4 * narrow - wide) / 3
     out = Derivative(value, abs(narrow - wide) / 3 + 2 * noise / h, value, value, noise)
     right, left = (c - f) / (h / 2), (f - b) / (h / 2)
     gap, wide_gap = right - left, (d - f) / h - (f - a) / h
-    rounding = EPS * max(map(abs, values)) / h
+    rounding = line.error_of(values) / h
     # Of a smooth f the gap between the one-sided differences is halved with the step.
     if abs(gap - wide_gap) < 0.1 * abs(gap) and abs(gap) > 100 * rounding:
-        out.left, out.right, out.noise = left, right, EPS * max(map(abs, values))
+        out.left, out.right, out.noise = left, right, line.error_of(values)
         out.error = abs(narrow - wide) / 3 + 2 * rounding
     return out
 
@@ -113,7 +136,7 @@ def _one_sided(line: _Line, v: Vector, f: float, h: float) -> Derivative:
     a, b, c = values
     wide = (-3 * f + 4 * b - c) / h
     narrow = (-3 * f + 4 * a - b) / (h / 2)
-    noise = EPS * max(abs(f), *map(abs, values))
+    noise = line.error_of([f, *values])
     value = (4 * narrow - wide) / 3
     return Derivative(value, abs(narrow - wide) + 16 * noise / h, value, value, noise)
 
@@ -227,6 +250,7 @@ def check_gradient(
     bounds: Any = None,
     directions: int | None = 10,
     rng: Any = None,
+    fun_precision: float | None = None,
 ) -> GradientReport:
     """Compare a gradient with differences of f that know their own error.
 
@@ -248,6 +272,9 @@ def check_gradient(
         to blame is looked for by halving. None checks every component.
     rng : None, int, or numpy.random.Generator, optional
         Of the mixtures; None stands for a fixed seed.
+    fun_precision : float, optional
+        What f is off by, relative, as for `minimize_lbfgsb`; by default the spacing of the
+        narrowest type that f and the gradient come as.
 
     Returns
     -------
@@ -261,10 +288,13 @@ def check_gradient(
 
     Notes
     -----
-    Each direction costs four evaluations of f, three at a bound, and up to four times as many where
-    the first steps disagree with the gradient. With steps h and h/2 Richardson's extrapolation
-    gives the derivative and what it may be off by; the fourth difference shows noise, and one-sided
-    differences that do not approach each other show a kink. Only what is off by more than all that
+    First f is looked at along a short line, at seven points or a few times as many: the table of
+    their differences tells how noisy it is (Moré and Wild, Estimating computational noise, SIAM J.
+    Scientific Computing 33, 2011). Each direction costs four evaluations of f, three at a bound,
+    and up to four times as many where the first steps disagree with the gradient. With steps h and
+    h/2 Richardson's extrapolation gives the derivative and what it may be off by; the fourth
+    difference shows noise, and one-sided differences that do not approach each other show a kink.
+    Only what is off by more than all that
     is called wrong.
 
     Examples
@@ -301,10 +331,20 @@ def check_gradient(
     ):
         raise ValueError(f"directions must be an integer >= 1, or None for all; got {directions!r}")
     point = np.clip(point, *box)
+    precision = as_precision(fun_precision)
     value = as_value_function(fun, jac)
-    f = value(point)
-    g = convert_gradient(fun(point.copy())[1] if jac is True else jac(point.copy()), n).copy()
-    check = _Check(_Line(value, point, box), f, g)
+    with np.errstate(all="ignore"):
+        out = fun(point.copy())
+    told_f, told_g = out if jac is True else (out, jac(point.copy()))
+    f, g = convert_value(told_f), convert_gradient(told_g, n).copy()
+    line = _Line(value, point, box)
+    if fun_precision is None:
+        precision = max(find_precision(told_f), find_precision(told_g))
+    way = np.where(point - box[0] > box[1] - point, -1.0, 1.0) * np.maximum(1.0, np.abs(point))
+    way[~(box[0] < box[1])] = 0.0
+    if math.isfinite(f) and way.any():
+        line.know(precision, f, way)
+    check = _Check(line, f, g)
     if directions is None:
         for i in range(n):
             check.component(i)
@@ -370,7 +410,7 @@ class _Check:
     def _mixture(self, rng: np.random.Generator) -> Vector:
         """A random direction along which the box leaves room at least on one side."""
         x, (lower, upper) = self.line.x, self.line.box
-        room = STEP * self.scale
+        room = self.line.step * self.scale
         sign = rng.choice([-1.0, 1.0], size=x.size)
         sign[x + room > upper] = -1.0
         sign[x - room < lower] = np.where(x + room > upper, 0.0, 1.0)[x - room < lower]
@@ -412,7 +452,7 @@ class _Check:
         verdict: Verdict = "not finite"
         if math.isfinite(analytic) and math.isfinite(self.f):
             for factor in (1.0, *OTHER_STEPS):
-                there = _derivative(self.line, v, self.f, STEP * factor)
+                there = _derivative(self.line, v, self.f, self.line.step * factor)
                 if there.error < best.error or math.isnan(best.value):
                     best = there
                 verdict = self._judge(analytic, best)
@@ -427,7 +467,7 @@ class _Check:
 
     def _confirmed(self, v: Vector, kink: Derivative) -> bool:
         """Whether a shorter step shows the same kink: in noise there is one by chance."""
-        there = _derivative(self.line, v, self.f, 0.1 * STEP)
+        there = _derivative(self.line, v, self.f, 0.1 * self.line.step)
         gap, gap_there = kink.right - kink.left, there.right - there.left
         return abs(gap - gap_there) < 0.1 * abs(gap)
 
@@ -435,7 +475,8 @@ class _Check:
         if not math.isfinite(there.value):
             return "not finite"
         size = max(abs(analytic), abs(there.value))
-        allowed = SAFETY * there.error + SLACK * size + 1e-9 * self.largest
+        slack = max(SLACK, 10 * self.line.precision)
+        allowed = SAFETY * there.error + slack * size + 1e-9 * self.largest
         low, high = sorted((there.left, there.right))
         if high > low + allowed and low - allowed <= analytic <= high + allowed:
             return "kink"
@@ -452,6 +493,6 @@ class _Check:
             error=np.array([row.numerical.error for row in rows]),
             verdict=[row.verdict for row in rows],
             jac=self.g,
-            noise=max((row.numerical.noise for row in rows), default=0.0),
+            noise=max((row.numerical.noise for row in rows), default=self.line.noise),
             nfev=self.line.nfev + 1,
         )

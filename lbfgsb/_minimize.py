@@ -57,6 +57,7 @@ def minimize_lbfgsb(
     workers: Any = None,
     threads: int = 1,
     x_scale: ArrayLike | None = None,
+    fun_precision: float | None = None,
 ) -> OptimizeResult:
     r"""Minimise f(x) subject to l ≤ x ≤ u with the L-BFGS-B algorithm.
 
@@ -153,6 +154,13 @@ def minimize_lbfgsb(
         The typical size of each variable, positive: the algorithm works on x / `x_scale`, so that
         variables of very different sizes get steps to match. Everything that you give and get,
         bounds, tolerances, callbacks and results, stays in the units of x.
+    fun_precision : float, optional
+        What `fun` is off by at most, relative to its value, between 0 and 1: 1e-7 if it computes in
+        single precision, 1e-4 if that is the noise of a simulation. By default it is 2⁻⁵², or the
+        spacing of the narrowest type that f and the gradient come as at the start: float32,
+        float16 or bfloat16, of a NumPy scalar or an array of any library. Changes of f that
+        this hides do not end the line search, the run goes on while the gradient tells that it
+        gains, and steps of numerical gradients are chosen to suit it.
 
     Returns
     -------
@@ -235,6 +243,7 @@ def minimize_lbfgsb(
         eps_SY=eps_SY,
         is_check_factorizations=is_check_factorizations,
         threads=threads,
+        fun_precision=fun_precision,
     )
     scale = as_scale(x_scale, start.size)
     gradient: Any = None
@@ -250,6 +259,7 @@ def minimize_lbfgsb(
             lower=lower,
             upper=upper,
             n=start.size,
+            fun_precision=fun_precision,
         )
         objective = Objective(fun, gradient, isinstance(gradient, FiniteDifference))
     if update_fun_def is not None and not callable(update_fun_def):
@@ -321,7 +331,9 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
         solver._set_counts(*_counts_of(checkpoint))
         return memory.snapshot()
     S, Y = _pairs_of(checkpoint, solver.n)
-    curved = np.einsum("ij,ij->i", S, Y) > 2.2e-16 * np.einsum("ij,ij->i", Y, Y)
+    # No test against yᵀy: one that neither the scale of f nor that of x changes.
+    sizes = np.linalg.norm(S, axis=1) * np.linalg.norm(Y, axis=1)
+    curved = np.einsum("ij,ij->i", S, Y) > np.finfo(np.float64).eps * sizes
     S, Y = S[curved], Y[curved]
     maxcor = solver._maxcor
     S, Y = np.ascontiguousarray(S[-maxcor:]), np.ascontiguousarray(Y[-maxcor:])

@@ -102,3 +102,13 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
     return int(value)
+
+
+def as_precision(fun_precision: Any) -> float:
+    """Return the relative precision of f, 0 for None: as its type says."""
+    if fun_precision is None:
+        return 0.0
+    precision = as_number("fun_precision", fun_precision, None)
+    if not 0 < precision < 1:
+        raise ValueError(f"fun_precision must be between 0 and 1, or None; got {precision}")
+    return precision

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
-from lbfgsb._numbers import as_integer, as_number
+from lbfgsb._numbers import as_integer, as_number, as_precision
 
 _DEFAULTS = defaults()
 _NAMES = [name for name in _DEFAULTS if name not in ("check", "compact")]
@@ -30,9 +30,16 @@ def as_options(**options: Any) -> CheckedOptions:
 
 
 def _check(
-    *, ftarget: float | None = None, is_check_factorizations: bool = False, **options: Any
+    *,
+    ftarget: float | None = None,
+    fun_precision: float | None = None,
+    is_check_factorizations: bool = False,
+    **options: Any,
 ) -> CheckedOptions:
-    values = _DEFAULTS | {"check": bool(is_check_factorizations)}
+    values = _DEFAULTS | {
+        "check": bool(is_check_factorizations),
+        "fun_precision": as_precision(fun_precision),
+    }
     for name, value in options.items():
         if name not in _NAMES:
             raise TypeError(f"{name!r} is no option; the options are {', '.join(_NAMES)}")

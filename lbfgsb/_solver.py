@@ -10,12 +10,14 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run_iterations
-from lbfgsb._core.objective import convert_gradient, convert_value
+from lbfgsb._core.objective import convert_gradient, convert_value, find_precision
 from lbfgsb._endings import ending, warn_of_mismatch
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options
 from lbfgsb._result import Memory, make_result
+
+_START = 0  # a phase of the core
 
 
 class Solver(BaseSolver):
@@ -33,8 +35,8 @@ class Solver(BaseSolver):
         The typical size of each variable, as in `minimize_lbfgsb`.
     **options
         ``maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch,
-        gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads``, as in
-        `minimize_lbfgsb` and with its defaults.
+        gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads,
+        fun_precision``, as in `minimize_lbfgsb` and with its defaults.
 
     Attributes
     ----------
@@ -138,7 +140,10 @@ class Solver(BaseSolver):
             raise RuntimeError(f"nothing to tell: the run is over ({self.message})")
         if not self._asked:
             raise RuntimeError("tell needs a point from ask")
-        return self._answer(convert_value(f), convert_gradient(g, self.n))
+        value, gradient = convert_value(f), convert_gradient(g, self.n)
+        if self._phase == _START:
+            self._set_precision(max(find_precision(f), find_precision(g)))
+        return self._answer(value, gradient)
 
     def run(self, fun: Any, jac: Any = True, *, iterations: int | None = None) -> bool:
         """Let `fun` answer: ask and tell until the run is over, or for some iterations.

@@ -16,6 +16,7 @@ from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
+from lbfgsb._core.objective import find_precision
 from lbfgsb._endings import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._options import as_options
@@ -48,6 +49,7 @@ def minimize_batch(
     callback: Callable[[OptimizeResult], Any] | None = None,
     threads: int = 1,
     x_scale: ArrayLike | None = None,
+    fun_precision: float | None = None,
 ) -> OptimizeResult:
     """Minimise many functions of n variables at once, each subject to its bounds.
 
@@ -86,6 +88,9 @@ def minimize_batch(
         LowLevelCallable. The results do not depend on it.
     x_scale : float or array_like of shape (n,), optional
         The typical size of each variable, as in `minimize_lbfgsb`; the same for all problems.
+    fun_precision : float, optional
+        What f is off by, relative, as in `minimize_lbfgsb`; the same for all problems. By default
+        the types of F and G at the first call say it.
 
     Returns
     -------
@@ -148,6 +153,7 @@ def minimize_batch(
         xtol_linesearch=xtol_linesearch,
         eps_SY=eps_SY,
         threads=threads,
+        fun_precision=fun_precision,
     )
     scale = as_scale(x_scale, n)
     if callback is not None and not callable(callback):
@@ -179,13 +185,16 @@ def _run(
         if not solvers.running:
             return
         try:
-            F, G = _as_values(fun(X, *rows.of(solvers)), solvers.running, solvers.n)
+            pair = fun(X, *rows.of(solvers))
+            F, G = _as_values(pair, solvers.running, solvers.n)
         except StopIteration:
             if solvers.rounds == 0:
                 raise  # nothing is known that could be returned
             solvers.stop_unanswered()
             return
-        del X  # the array is used again if nobody else holds it
+        if solvers.rounds == 0:
+            solvers.set_precision(max(map(find_precision, pair)))
+        del pair, X  # the array is used again if nobody else holds it
         solvers.tell(F, G)
         del F, G  # they may be made of X
         if callback is not None:
@@ -302,7 +311,7 @@ def _make_result(arrays: dict[str, Any], rounds: int) -> OptimizeResult:
     return OptimizeResult(
         **arrays,
         status=_STATUS[reason],
-        success=_SUCCESS[reason],
+        success=_SUCCESS[reason] & ~np.isnan(arrays["fun"]),
         message=message,
         nrounds=rounds,
     )

@@ -9,13 +9,14 @@ from libc.string cimport memcpy
 from lbfgsb._core.box cimport box_free_all, box_set_path
 from lbfgsb._core.compact cimport compact_get_column, compact_reset
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
+from lbfgsb._core.line_search cimport line_search_promise
 from lbfgsb._core.options cimport CheckedOptions
 from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
                                          slope_monitor_load, slope_monitor_save)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, TRIAL, Event, mismatch_of, solver_advance, solver_begin,
                                   solver_create, solver_destroy, solver_measure, solver_point,
-                                  solver_point_at_team, solver_set_pairs, solver_stop,
+                                  solver_point_at_team, solver_set_pairs, solver_set_precision, solver_stop,
                                   solver_tell, solver_test, solver_test_limits)
 
 import threading
@@ -27,11 +28,11 @@ cdef extern from "float.h" nogil:
 
 
 cdef object failure_of(const SolverState *s):
-    """Of a search that found no step: the decrease that its first trial was meant to make;
-    whether all trials that moved f were not finite; the mismatch and the checks behind it."""
+    """Of a search that found no step: the decrease that its slopes promised; whether all trials
+    that moved f were not finite; the mismatch and the checks behind it; the precision of f."""
     cdef bint finite = s.search.bracketed or s.search.f_x < s.search.f0
-    return (-s.search.slope0 * s.first_alpha, s.monitor.lost > 0 and not finite,
-            mismatch_of(s), checks_of(&s.monitor))
+    return (line_search_promise(&s.search), s.monitor.lost > 0 and not finite, mismatch_of(s),
+            checks_of(&s.monitor), s.precision)
 
 
 class FactorizationError(ArithmeticError):
@@ -214,6 +215,10 @@ cdef class BaseSolver:
         with nogil:
             solver_test(&self.s)
 
+    def _set_precision(self, double precision):
+        """Set the relative precision of f, unless it has been told as an option."""
+        solver_set_precision(&self.s, precision)
+
     def _stop(self):
         """End the run on the user's word."""
         solver_stop(&self.s)
@@ -371,6 +376,11 @@ cdef class BaseSolver:
             guard_end_read(&self.guard, counted)
 
     @property
+    def _precision(self):
+        """The relative precision of f."""
+        return self.s.precision
+
+    @property
     def _phase(self):
         return self.s.phase
 
@@ -457,7 +467,8 @@ cdef class BaseSolver:
             'upper': self.vector(&s.box.upper) if s.box.bounded else None,
             'scale': self._scale, 'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
-                        s.box.g_free_squared, s.box.t_min),
+                        s.box.g_free_squared, s.box.t_min, s.precision, s.noise, s.f_low,
+                        s.gain),
             'counts': (s.box.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts, s.box.fixed),
             'phase': (s.phase, s.phase_at_end, s.reason),
             'monitor': slope_monitor_save(&s.monitor),
@@ -502,7 +513,8 @@ cdef class BaseSolver:
                 s.B.p[i] = p[i]
         s.B.theta = snapshot['theta']
         (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm, s.box.g_free_squared,
-         s.box.t_min) = snapshot['numbers']
+         s.box.t_min, precision, s.noise, s.f_low, s.gain) = snapshot['numbers']
+        solver_set_precision(s, precision)
         (s.box.pinned, s.nit, s.nfev, s.njev, s.skipped, s.restarts,
          s.box.fixed) = snapshot['counts']
         s.phase, s.phase_at_end, s.reason = snapshot['phase']

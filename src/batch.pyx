@@ -21,7 +21,7 @@ from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_mat
 from lbfgsb._core.options cimport CheckedOptions, Options
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
                                   mismatch_of, solver_begin, solver_create, solver_destroy,
-                                  solver_place, solver_size, solver_stop, solver_tell, solver_test)
+                                  solver_place, solver_set_precision, solver_size, solver_stop, solver_tell, solver_test)
 from lbfgsb._core.team cimport Room, aligned_block, allowed_threads
 
 import threading
@@ -244,6 +244,12 @@ cdef class Lockstep:
             out = array
             memcpy(&out[0], self.index, self.running * sizeof(Py_ssize_t))
         return array
+
+    def set_precision(self, double precision):
+        """Set the relative precision of f in all problems, unless it was told as an option."""
+        cdef Py_ssize_t r
+        for r in range(self.running):
+            solver_set_precision(&self.states[self.index[r]], precision)
 
     def tell(self, const double[::1] F, const double[:, ::1] G):
         """Take f (running,) and g (running, n) at the points that `ask` has returned."""

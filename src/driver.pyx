@@ -16,11 +16,11 @@ from libc.math cimport INFINITY, NAN, isfinite
 from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.guard cimport guard_enter, guard_leave, guard_rest, guard_resume
 from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_fresh_vector,
-                                     new_vector, vector_data)
+                                     new_vector, precision_of, vector_data)
 from lbfgsb._core.recorder cimport Recorder
 from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, STARTED, Event, SolverState, solver_advance,
-                                  solver_point, solver_stop, solver_tell, solver_tell_value,
+                                  solver_point, solver_set_precision, solver_stop, solver_tell, solver_tell_value,
                                   solver_test)
 
 import threading
@@ -264,6 +264,9 @@ cdef class Objective:
                 raise TypeError('with jac=True, fun must return the pair (f, g); '
                                 f'got {type(pair).__name__}')
             f[0] = as_value(pair[0])
+            if solver.s.phase == START:
+                solver_set_precision(&solver.s, max(precision_of(pair[0]),
+                                                    precision_of(pair[1])))
             return as_gradient(pair[1], solver.n)
         if solver.s.phase == START and isfinite(solver.s.f):    # a target ended an earlier run
             value = solver.s.f
@@ -273,6 +276,7 @@ cdef class Objective:
             value = self.ask(solver, self.fun, x)
         f[0] = as_value(value)
         if solver.s.phase == START:
+            solver_set_precision(&solver.s, precision_of(value))
             solver_tell_value(&solver.s, f[0])
             if solver.s.phase == DONE:
                 return None
@@ -283,7 +287,10 @@ cdef class Objective:
         solver_point(&solver.s, vector_data(x))
         self.calls_of_jac = 1
         if not self.numerical:
-            return as_gradient(self.ask(solver, self.jac, x), solver.n)
+            g = self.ask(solver, self.jac, x)
+            if solver.s.phase == START:
+                solver_set_precision(&solver.s, max(solver.s.precision, precision_of(g)))
+            return as_gradient(g, solver.n)
         before = self.jac.nfev
         guard_rest(&solver.guard, False)
         try:

@@ -22,9 +22,18 @@ ctypedef struct LineSearch:
     int stage                # 1 until a trial has psi <= 0 and slope >= 0, then 2
     int trials               # evaluations so far
     int improved             # the last trial has become the best step
+    double first             # the first trial
+    double turn              # the minimiser by the slopes: the least zero of a secant through 0
+    double wall              # the last trial without a finite value; INFINITY if there is none
+    double noise             # what f seems to be off by, from trials close to 0
+    double coarse            # the same, from trials at which f was f0 to the bit
+    double most              # what is off by more is a jump, not noise
+    double slack             # a rise of f that may be noise, allowed in a sufficient decrease
 
 
 cdef void line_search_start(LineSearch *s, double f0, double slope0, double alpha,
                             double alpha_max) noexcept nogil
 cdef LineSearchVerdict line_search_tell(LineSearch *s, double f, double slope) noexcept nogil
 cdef LineSearchVerdict line_search_give_up(const LineSearch *s) noexcept nogil
+cdef LineSearchVerdict line_search_end(const LineSearch *s) noexcept nogil
+cdef double line_search_promise(const LineSearch *s) noexcept nogil

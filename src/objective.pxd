@@ -9,6 +9,7 @@ cdef object new_matrix(Py_ssize_t rows, Py_ssize_t columns)
 cdef double *vector_data(object array) noexcept
 cdef bint is_fresh_vector(object array, Py_ssize_t n) noexcept
 cdef bint is_fresh_matrix(object array, Py_ssize_t rows, Py_ssize_t columns) noexcept
+cdef double precision_of(object value) except? -1.0
 cdef double as_value(object value) except? -1.0
 cdef object as_gradient(object g, Py_ssize_t n)
 

@@ -71,6 +71,35 @@ cdef bint is_fresh_matrix(object array, Py_ssize_t rows, Py_ssize_t columns) noe
             and cnp.PyArray_DIM(<cnp.ndarray>array, 1) == columns and is_ours_alone(array))
 
 
+# The spacing of the numbers next to 1, of types that are narrower than double.
+NARROW = {'float32': 2.0**-23, 'float16': 2.0**-10, 'bfloat16': 2.0**-7}
+
+
+cdef double precision_of(object value) except? -1.0:
+    """The relative precision of what an objective returned; 0 where the type says nothing."""
+    if PyFloat_Check(value) or (cnp.PyArray_CheckExact(value)
+                                and cnp.PyArray_TYPE(<cnp.ndarray>value) == cnp.NPY_FLOAT64):
+        return 0
+    return find_precision(value)
+
+
+def find_precision(value):
+    """Return the spacing at 1 of a narrow type of floating-point numbers, 0 for any other.
+
+    >>> from lbfgsb._core.objective import find_precision
+    >>> import numpy as np
+    >>> find_precision(np.float32(1)) == np.finfo(np.float32).eps, find_precision([1.0])
+    (True, 0.0)
+    """
+    dtype = getattr(value, 'dtype', None)
+    if dtype is None and hasattr(value, '__array__'):
+        dtype = np.asarray(value).dtype
+    elif dtype is None and hasattr(value, '__dlpack__'):
+        dtype = np.from_dlpack(value).dtype
+    name = getattr(dtype, 'name', None)    # torch.float32 has none but that of its repr
+    return NARROW.get(str(dtype).rpartition('.')[2] if name is None else str(name), 0.0)
+
+
 cdef double as_value(object value) except? -1.0:
     """f as a double: any real scalar, or an array of one element."""
     if PyFloat_Check(value):    # np.float64 is one

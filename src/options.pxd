@@ -18,6 +18,7 @@ ctypedef struct Options:
     double xtol_linesearch   # relative width of an interval that is not worth dividing
     double eps_SY            # curvature that a pair must have
     int threads              # for the solver's own work on large n
+    double fun_precision     # relative, of f; 0: that of double, or of what f and g come as
 
 
 cdef void default_options(Options *o) noexcept nogil

@@ -15,6 +15,7 @@ cdef void default_options(Options *o) noexcept nogil:
     o.xtol_linesearch = 0.1
     o.eps_SY = 2.2e-16
     o.threads = 1
+    o.fun_precision = 0
 
 
 cdef const char *wrong_option(const Options *o) noexcept nogil:
@@ -43,6 +44,8 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'eps_SY'
     if not o.threads >= 1:
         return 'threads'
+    if not 0 <= o.fun_precision < 1:
+        return 'fun_precision'
     return NULL
 
 
@@ -60,6 +63,7 @@ EXPECTED = {
     'xtol_linesearch': '>= 0',
     'eps_SY': '>= 0',
     'threads': 'at least 1',
+    'fun_precision': '>= 0 and < 1',
 }
 
 

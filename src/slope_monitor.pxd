@@ -14,6 +14,7 @@ ctypedef struct Check:
 ctypedef struct SlopeMonitor:
     double first             # f at the start of the first search
     double f                 # at the start of this one
+    double visible           # changes of f below this, relative to f, are not looked at
     int seen                 # visible segments so far, at most ENOUGH
     int lost                 # trials at which f or its slope was not finite
     int alarms               # searches in a row after which the latest checks were bad
@@ -26,7 +27,7 @@ ctypedef struct SlopeMonitor:
 
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil
-cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil
+cdef void slope_monitor_search(SlopeMonitor *m, double f, double precision) noexcept nogil
 cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
                              double slope1) noexcept nogil
 cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil

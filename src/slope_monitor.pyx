@@ -19,6 +19,10 @@ it says is used only if
 - the change, foreseen or seen, is well above the rounding errors of f (`VISIBLE`, relative to f;
   `TRIFLE`, relative to what the run has gained; and those that the rounding of x makes in f, which
   the caller tells);
+- it does not look like a kink: between slopes of opposite signs, a change of f between what each of
+  them foretells is that of some convex function, however sharply it bends; beside the point of a
+  cone a segment ends flat (`FLAT`), and its change is some five eighths of what the steep end
+  foretells (`CONE_LEAST`, `CONE_MOST`) where a parabola's is a half;
 - no segment of the same search is much shorter: f' may wiggle at will over a long one, and when the
   steps shrink the right gradient comes to agree, the wrong one does not (`FINEST`).
 
@@ -44,12 +48,19 @@ FIELDS = ('length', 'change', 'predicted', 'ratio')
 # tools/gradient_monitor.py shows why.
 MISMATCH_ALARM = 0.35
 cdef double BAD = MISMATCH_ALARM
-# A change of f below this, relative to f, is not looked at,
+# A change of f below this, relative to f, is not looked at; nor is one of less than so many units
+# of the precision of f,
 cdef double VISIBLE = 1e-7
+cdef double UNITS = 100
 # nor is one below this, relative to the decrease of f since the first search.
 cdef double TRIFLE = 1e-12
 # Segments of one search are used up to this multiple of the shortest.
 cdef double FINEST = 4
+# An end of a segment is flat with a slope of this part of that at the other; then a change of f
+# between these parts of what that slope foretells is like that of a cone.
+cdef double FLAT = 0.25
+cdef double CONE_LEAST = 0.51
+cdef double CONE_MOST = 0.8
 # What disagrees less is explained by a slope that is 0 by luck, relative to the change of f.
 cdef double LUCKY = 0.1
 
@@ -57,20 +68,32 @@ cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
     """Nothing is known."""
     m.seen = m.lost = m.alarms = m.row = m.before = m.now = m.head = 0
     m.first = m.f = NAN
+    m.visible = VISIBLE
 
 
-cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
-    """Begin a line search at a point where f is known; the last one belongs to the past."""
+cdef void slope_monitor_search(SlopeMonitor *m, double f, double precision) noexcept nogil:
+    """Begin a line search where f is known to a relative precision; the last one is past."""
     cdef int i
-    m.alarms = slope_monitor_alarms(m)
+    if m.alarms > 0 or not ends_well(m):
+        m.alarms = slope_monitor_alarms(m)
     for i in range(m.now):
         m.earlier[m.head] = m.current[i]
         m.head = m.head + 1 if m.head + 1 < WINDOW else 0
     m.before = min(m.before + m.now, <int>WINDOW)
     m.now = m.row = 0
-    m.f = f
+    m.f, m.visible = f, max(VISIBLE, UNITS * precision)
     if isnan(m.first):
         m.first = f
+
+
+cdef bint ends_well(const SlopeMonitor *m) noexcept nogil:
+    """Are the two latest checks good, and those of this search that came before them no alarm?
+
+    That is the common case, and tells without a look at the others that there is no alarm.
+    """
+    cdef int last = m.head - 1 if m.head > 0 else WINDOW - 1
+    return (m.now == 1 and m.before > 0 and m.row == 0
+            and not m.earlier[last].ratio > BAD)
 
 
 cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil:
@@ -102,15 +125,27 @@ cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double s
     check.change = f1 - f0
     check.predicted = 0.5 * (at0 + at1)
     size = size_of(&check)
-    visible = max(VISIBLE * max(fabs(f0), fabs(f1)), TRIFLE * (m.first - m.f))
+    visible = max(m.visible * max(fabs(f0), fabs(f1)), TRIFLE * (m.first - m.f))
     if not (visible < size and isfinite(size)):
         return
     check.ratio = fabs(check.change - check.predicted) / max(fabs(at1), LUCKY * size)
+    if check.ratio > BAD and like_a_kink(check.change, at0, at1):
+        return
     m.seen = min(m.seen + 1, <int>ENOUGH)
     m.row = m.row + 1 if check.ratio > BAD else 0
     drop_longer(m, FINEST * check.length)
     if m.now == 0 or check.length <= FINEST * shortest(m):
         append(m, check)
+
+
+cdef bint like_a_kink(double change, double at0, double at1) noexcept nogil:
+    """Can a kink, or the point of a cone, in the segment explain this change of f?"""
+    cdef double most = at0 if fabs(at0) > fabs(at1) else at1
+    if (at0 < 0) != (at1 < 0):
+        return min(at0, at1) <= change <= max(at0, at1)
+    return (min(fabs(at0), fabs(at1)) <= FLAT * fabs(most)
+            and CONE_LEAST * fabs(most) <= change * (1 if most > 0 else -1)
+            <= CONE_MOST * fabs(most))
 
 
 cdef double size_of(const Check *check) noexcept nogil:
@@ -195,10 +230,11 @@ cdef double slope_monitor_mismatch(const SlopeMonitor *m, double rounding) noexc
 
 cdef object slope_monitor_save(const SlopeMonitor *m):
     """All that is known as an array of float64: first, f, seen, lost, alarms, row, before, now,
-    then the checks of earlier searches and of this one, four numbers each."""
+    then the checks of earlier searches and of this one, four numbers each, and `visible`."""
     checks = [earlier(m, i)[0] for i in range(m.before)] + [m.current[i] for i in range(m.now)]
     numbers = [check[field] for check in checks for field in FIELDS]
-    return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.row, m.before, m.now, *numbers])
+    return np.array([m.first, m.f, m.seen, m.lost, m.alarms, m.row, m.before, m.now, *numbers,
+                     m.visible])
 
 
 cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
@@ -213,6 +249,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
     m.head = m.before if m.before < WINDOW else 0
     for i in range(m.now):
         m.current[i] = load_check(numbers, m.before + i)
+    m.visible = numbers[numbers.shape[0] - 1]
     return 0
 
 

@@ -54,6 +54,10 @@ ctypedef struct SolverState:
     double f_old             # one iterate earlier; NaN at the first
     double first_alpha       # the first trial of the search under way
     double steplength        # of the last accepted step
+    double precision         # of f, relative, as told or as what f and g came as
+    double noise             # of f, absolute, as searches that it made fail have shown
+    double f_low             # the lowest f of an iterate since f is known to be noisy
+    double gain              # the decrease in the last step, by the slopes at its ends
     double factor_error      # largest backward error of a factorisation seen, if checked
     Py_ssize_t nit
     Py_ssize_t nfev
@@ -72,6 +76,7 @@ cdef void solver_destroy(SolverState *s) noexcept nogil
 cdef void solver_begin(SolverState *s) noexcept nogil
 cdef void solver_point(SolverState *s, double *out) noexcept nogil
 cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
+cdef void solver_set_precision(SolverState *s, double precision) noexcept nogil
 cdef void solver_tell_value(SolverState *s, double f) noexcept nogil
 cdef void solver_test(SolverState *s) noexcept nogil
 cdef bint solver_advance(SolverState *s, double *out) noexcept nogil

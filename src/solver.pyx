@@ -28,9 +28,10 @@ from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
 from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
                                          few_take_all_pairs)
 from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
-from lbfgsb._core.line_search cimport (ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
-                                       LineSearchVerdict, line_search_give_up,
-                                       line_search_start, line_search_tell)
+from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
+                                       LineSearchVerdict, line_search_end, line_search_give_up,
+                                       line_search_promise, line_search_start,
+                                       line_search_tell)
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_tell)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
@@ -41,11 +42,35 @@ from lbfgsb._core.team cimport (MAX, Room, aligned_block, carve, chunk_count, do
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
 
-# A step whose predicted decrease is less than this many rounding errors of f can't be seen in f.
-cdef double INVISIBLE = 10 * DBL_EPSILON
+# A step whose predicted decrease is less than this many units of the precision of f can't be seen
+# in f; nor can one of less than so many times its noise, as a search has found it.
+cdef double INVISIBLE = 10
+cdef double HIDDEN = 8
+# A step that promises, or has made, less than this part of the noise of f is not worth taking.
+cdef double DEEP = 0.1
+# Noise is small beside f, or beside what the run has gained; else f jumps.
+cdef double GROSS = 0.01
+# The first trial of a search that is made again, in units of what it was or should have been.
+cdef double ANEW = 0.9
 
-# Values of f that differ by less, relative to f, may differ by rounding alone.
+# Values of f that differ by less, relative to f, may differ by rounding alone: that of a double f
+# with many terms, or so many units of a precision that is less.
 cdef double NOISE = 1e-12
+cdef double UNITS = 10
+
+# A best step that decreases f by less than so many units of its precision, or than this part of the
+# promise, has not decreased it: among short enough steps along an ascent direction, or with noise
+# in f, there is one of those.
+cdef double LEAST = 4
+cdef double TINY = 1e-6
+
+# What a slope may be off by in a segment, in units of the noise of f, before it says anything.
+cdef double VISIBLE_NOISE = 30
+
+# The first step, without pairs, has the length 1, or this part of the largest variable if that is
+# longer. It is made that long where -g is shorter by the factor SHORT.
+cdef double FIRST_STEP = 1e-4
+cdef double SHORT = 1e-8
 
 # --- construction -------------------------------------------------------------------------
 
@@ -141,6 +166,8 @@ cdef void solver_begin(SolverState *s) noexcept nogil:
             s.box.status[i] = 0
             s.box.boxed = s.box.boxed and isfinite(s.box.lower[i]) and isfinite(s.box.upper[i])
     s.f, s.f_old, s.steplength, s.factor_error = NAN, NAN, 0, 0
+    s.noise, s.gain, s.f_low = 0, 0, INFINITY
+    solver_set_precision(s, s.options.fun_precision)
     s.box.norm = NAN
     s.nit = s.nfev = s.njev = s.skipped = s.restarts = 0
     s.phase, s.phase_at_end, s.reason = START, START, RUNNING
@@ -172,6 +199,13 @@ cdef void solver_stop(SolverState *s) noexcept nogil:
         solver_finish(s, STOPPED_BY_USER)
 
 
+cdef void solver_set_precision(SolverState *s, double precision) noexcept nogil:
+    """Set the relative precision of f, unless it has been told as an option; double's at best."""
+    if s.options.fun_precision > 0:
+        precision = s.options.fun_precision
+    s.precision = max(precision, DBL_EPSILON)
+
+
 cdef void solver_tell_value(SolverState *s, double f) noexcept nogil:
     """Take f alone at x0. The run is over if that meets `ftarget`."""
     if isfinite(f) and f <= s.options.ftarget:
@@ -187,22 +221,28 @@ cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
     If there is something new, solver_test tells whether the run is over.
     """
     cdef LineSearchVerdict verdict
-    cdef double slope
+    cdef double slope, tried
     s.nfev += 1
     s.njev += g != NULL
     if s.phase == START:
         return start(s, f, g)
     slope = dot(&s.team, s.box.n, g, s.box.d) if isfinite(f) and g != NULL else NAN
     monitor_trial(s, f, slope)
-    if (fabs(f - s.f) <= NOISE * fabs(s.f) and isfinite(slope)
-            and trial_norm(s, g) <= s.options.gtol):
+    tried = s.search.alpha
+    if (fabs(f - s.f) <= max(NOISE, UNITS * s.precision) * fabs(s.f) and isfinite(slope)
+            and trial_norm(s, tried, g) <= s.options.gtol):
         # f is at its rounding errors and can't tell any more whether this is a step in the right
         # direction; the gradient can.
         verdict = ACCEPT_TRIAL
     else:
         verdict = line_search_tell(&s.search, f, slope)
-    if verdict == TRY_NEXT and s.search.trials >= s.options.maxls:
-        verdict = line_search_give_up(&s.search)
+        if verdict == TRY_NEXT:
+            verdict = check_next(s, tried)
+        if ((verdict == ACCEPT_TRIAL and not f < s.f)
+                or (verdict == ACCEPT_BEST
+                    and not s.f - s.search.f_x > max(LEAST * s.precision * fabs(s.f),
+                                                     TINY * line_search_promise(&s.search)))):
+            verdict = check_null_step(s, verdict, g)
     if verdict == TRY_NEXT or verdict == NO_STEP:
         if verdict == NO_STEP:
             no_step(s)
@@ -215,13 +255,112 @@ cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
     if verdict == ACCEPT_TRIAL:
         s.f, s.steplength = f, s.search.alpha
     else:
-        s.f, s.steplength = s.search.f_x, s.search.alpha_x
+        s.f, s.steplength, slope = s.search.f_x, s.search.alpha_x, s.search.slope_x
         if not s.search.improved:
             g = s.g_best
+    s.gain = -0.5 * s.steplength * (s.search.slope0 + slope)
     accept(s, s.steplength, g)
     s.nit += 1
     s.phase = ITERATE
     return NEW_ITERATE
+
+
+cdef LineSearchVerdict check_next(SolverState *s, double tried) noexcept nogil:
+    """Is there a next trial? It must be a point that has not been evaluated in this search.
+
+    Points on the segment are in the order of their steps, equal ones side by side: it is enough to
+    look at the neighbours.
+    """
+    cdef LineSearch *v = &s.search
+    if v.trials >= s.options.maxls:
+        return line_search_give_up(v)
+    if (differ(s, v.alpha, v.alpha_x) and (not v.bracketed or differ(s, v.alpha, v.alpha_y))
+            and (v.wall != tried or differ(s, v.alpha, tried))):
+        return TRY_NEXT
+    return line_search_end(v)
+
+
+cdef inline bint moves_surely(const Box *box, Py_ssize_t i, double alpha,
+                              double other) noexcept nogil:
+    """Are x_i + alpha d_i and x_i + other d_i too far apart to be rounded to the same number?"""
+    return (fabs((alpha - other) * box.d[i])
+            > 4 * DBL_EPSILON * (fabs(box.x[i]) + max(alpha, other) * fabs(box.d[i])))
+
+
+cdef inline bint differ(const SolverState *s, double alpha, double other) noexcept nogil:
+    """Are x + alpha d and x + other d different points? The first variable mostly tells."""
+    return moves_surely(&s.box, 0, alpha, other) or any_moves(&s.box, alpha, other)
+
+
+cdef bint any_moves(const Box *box, double alpha, double other) noexcept nogil:
+    cdef double one[BLOCK]
+    cdef double two[BLOCK]
+    cdef Py_ssize_t i, first = 0, size
+    for i in range(box.n):
+        if moves_surely(box, i, alpha, other):
+            return True
+    while first < box.n:
+        size = min(<Py_ssize_t>BLOCK, box.n - first)
+        box_trial_rows(box, alpha, first, size, one)
+        box_trial_rows(box, other, first, size, two)
+        for i in range(size):
+            if one[i] != two[i]:
+                return True
+        first += size
+    return False
+
+
+cdef LineSearchVerdict check_null_step(SolverState *s, LineSearchVerdict verdict,
+                                       const double *g) noexcept nogil:
+    """Can a step be taken that does not decrease f, or by so little that it may be luck?
+
+    If f was not to be seen to decrease, and the projected gradient decreases. Where f is known to
+    be noisy, it need not if the slopes say that the step is good.
+    """
+    cdef double alpha = s.search.alpha
+    if verdict == ACCEPT_BEST:
+        alpha = s.search.alpha_x
+        if not s.search.improved:
+            g = s.g_best
+    if verdict == ACCEPT_TRIAL and line_search_promise(&s.search) <= HIDDEN * noise_of(s):
+        return verdict
+    return verdict if nothing_to_see(s) and trial_norm(s, alpha, g) < s.box.norm else NO_STEP
+
+
+cdef inline double noise_of(const SolverState *s) noexcept nogil:
+    """What f is known to be off by at the iterate, if that is more than rounding errors."""
+    if s.precision > 2 * DBL_EPSILON:
+        return max(s.precision * fabs(s.f), s.noise)
+    return s.noise
+
+
+cdef bint nothing_to_see(SolverState *s) noexcept nogil:
+    """Was the decrease that the search promised too small to be seen in f?
+
+    So must be that of a step along the projected gradient: a direction from a bad memory promises
+    little. If it was the noise of f that hid it, that is remembered.
+    """
+    cdef double promise = line_search_promise(&s.search), noise = s.search.noise
+    cdef double seen = max(INVISIBLE * s.precision * fabs(s.f), rounding_of_x(s))
+    if s.nit > 0:    # else f may be a constant, whose gradient is not 0
+        noise = max(noise, s.search.coarse)
+    if s.B.k > 0 and not steepest_promise(s) <= INVISIBLE * max(seen, HIDDEN * noise):
+        return False
+    if promise <= seen:
+        return True
+    # Rounding errors of a double f: without the memory the gradient may yet get where it should.
+    if promise <= HIDDEN * noise and (s.B.k == 0 or noise > NOISE * fabs(s.f)):
+        s.noise = max(s.noise, noise)
+        return True
+    return False
+
+
+cdef double steepest_promise(SolverState *s) noexcept nogil:
+    """The decrease that -g promises, with the curvature of the newest pair."""
+    cdef double squared = s.box.g_free_squared
+    if not s.box.bounded:
+        squared = dot(&s.team, s.box.n, s.box.g, s.box.g)
+    return squared / s.B.theta
 
 
 cdef void monitor_trial(SolverState *s, double f, double slope) noexcept nogil:
@@ -235,13 +374,14 @@ cdef void monitor_trial(SolverState *s, double f, double slope) noexcept nogil:
 
 ctypedef struct NormContext:
     const SolverState *s
+    double alpha
     const double *g
 
 
-cdef double trial_norm(SolverState *s, const double *g) noexcept nogil:
-    """The inf-norm of the projected gradient at the trial point, where the gradient is g."""
+cdef double trial_norm(SolverState *s, double alpha, const double *g) noexcept nogil:
+    """The inf-norm of the projected gradient at x + alpha d, where the gradient is g."""
     cdef NormContext v
-    v.s, v.g = s, g
+    v.s, v.alpha, v.g = s, alpha, g
     run_chunks(&s.team, norm_chunk, &v, s.box.n, 6, 0, s.team.total)
     return s.team.total[MAX]
 
@@ -255,7 +395,7 @@ cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
     for block in range((rows + BLOCK - 1) // BLOCK):
         start = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - start)
-        box_trial_rows(box, v.s.search.alpha, start, size, scratch)
+        box_trial_rows(box, v.alpha, start, size, scratch)
         for i in range(start, start + size):
             x, g = scratch[i - start], v.g[i]
             if box.bounded:
@@ -283,23 +423,59 @@ cdef Event start(SolverState *s, double f, const double *g) noexcept nogil:
 
 cdef void no_step(SolverState *s) noexcept nogil:
     """The line search found no decrease: forget the pairs once, then give up."""
-    cdef double predicted = -s.search.slope0 * s.first_alpha
-    if predicted <= INVISIBLE * max(fabs(s.f), 1.0):
+    cdef bint knew = noise_of(s) > 0
+    if nothing_to_see(s) and (knew or not search_again(s)):
         s.phase = ITERATE
         s.f_old = s.f    # no change of f is left to make
         solver_finish(s, CONVERGED_FTOL)
-    elif s.B.k > 0:
-        forget(s)
+    elif s.phase == TRIAL and not knew and noise_of(s) > 0:
+        pass
+    elif start_again(s):
         solver_advance(s, NULL)
     else:
         s.phase = ITERATE
         solver_finish(s, ABNORMAL_LINE_SEARCH)
 
 
-cdef void forget(SolverState *s) noexcept nogil:
-    compact_reset(&s.B)
-    box_free_all(&s.box)
+cdef bint search_again(SolverState *s) noexcept nogil:
+    """Search along the same direction, now that f is known to be noisy, if it is worth it.
+
+    Not from the same trial: what f was there is known, and the gradient has not been kept.
+    """
+    cdef double promise = line_search_promise(&s.search)
+    cdef double alpha = ANEW * min(s.first_alpha, s.search.turn), most = s.search.most
+    if s.noise == 0 or promise <= DEEP * s.noise:
+        return False
+    s.first_alpha = alpha
+    line_search_start(&s.search, s.f, s.search.slope0, alpha, s.search.alpha_max)
+    s.search.most, s.search.slack = most, slack_of(s)
+    return True
+
+
+cdef double slack_of(SolverState *s) noexcept nogil:
+    """By how much f may rise in a step: twice its noise (Shi, Xie, Byrd and Nocedal 2022).
+
+    But not time and again: by no more than twice that above the lowest f since the noise is known.
+    """
+    cdef double noise = noise_of(s)
+    s.f_low = min(s.f_low, s.f)
+    return max(0.0, min(2 * noise, s.f_low + 4 * noise - s.f))
+
+
+cdef bint start_again(SolverState *s) noexcept nogil:
+    """Forget the pairs or, without any, how far a first step in a box goes.
+
+    False: there is nothing else to try.
+    """
+    if s.B.k > 0:
+        compact_reset(&s.B)
+        box_free_all(&s.box)
+    elif s.box.boxed and s.B.theta == 1 and s.box.norm > first_length(s):
+        s.B.theta = s.box.norm / first_length(s)
+    else:
+        return False
     s.restarts += 1
+    return True
 
 
 cdef void solver_test(SolverState *s) noexcept nogil:
@@ -314,7 +490,7 @@ cdef void solver_test(SolverState *s) noexcept nogil:
         solver_finish(s, CONVERGED_GTOL)
     elif s.f <= o.ftarget:
         solver_finish(s, CONVERGED_TARGET)
-    elif s.f_old - s.f <= o.ftol * max(fabs(s.f_old), fabs(s.f), 1.0):
+    elif decreased_little(s, o.ftol * max(fabs(s.f_old), fabs(s.f), 1.0)):
         solver_finish(s, CONVERGED_FTOL)
     else:
         solver_test_limits(s)
@@ -367,13 +543,12 @@ cdef bint solver_advance(SolverState *s, double *out) noexcept nogil:
     Returns True if `out` (n,), or NULL, has got that point already: the whole step is written
     while its rows are at hand. Else solver_point gives it.
     """
-    while not set_direction(s, out if s.options.max_steplength >= 1 else NULL):
-        if s.B.k == 0:
+    while not (set_direction(s, out if s.options.max_steplength >= 1 else NULL)
+               and begin_search(s)):
+        if not start_again(s):
             s.phase = ITERATE
             solver_finish(s, ABNORMAL_DIRECTION)
             return False
-        forget(s)
-    begin_search(s)
     s.phase = TRIAL
     return out != NULL and s.search.alpha == 1 and s.options.max_steplength >= 1
 
@@ -386,6 +561,7 @@ cdef bint set_direction(SolverState *s, double *out) noexcept nogil:
     cdef double *e = s.subspace.e
     s.subspace.whole = NULL
     if s.B.k == 0:    # B = theta I: the projected steepest descent direction
+        lengthen(s)
         s.cauchy.t, s.cauchy.t_fixed = 1 / s.B.theta, 0
     elif s.box.bounded and not 0 < s.box.g_free_squared < INFINITY:
         return False    # g is so small or large that the model's derivatives are not numbers
@@ -432,23 +608,48 @@ cdef void restrict(SolverState *s) noexcept nogil:
     compact_correct_free(&s.B, s.box.status, s.box.fixed, was_all_free, changed, s.box.row)
 
 
-cdef void begin_search(SolverState *s) noexcept nogil:
-    """The first trial.
+cdef void lengthen(SolverState *s) noexcept nogil:
+    """Scale B where -g is so short that it moves nothing, or its square is no number.
 
-    The whole step, but one of unit length at the start and where the memory was dropped: nothing
-    is known of the size of B there.
+    Outside of boxes begin_search takes the part of that step that has the right length.
+    """
+    cdef double length = first_length(s)
+    if s.B.theta == 1 and 0 < s.box.norm < INFINITY and not SHORT * length < s.box.norm < 1e100:
+        s.B.theta = s.box.norm / (length if s.box.boxed else sqrt(<double>s.box.n) * length)
+
+
+cdef double first_length(const SolverState *s) noexcept nogil:
+    """The length of a step that is to be taken without pairs."""
+    cdef double largest = 0
+    cdef Py_ssize_t i
+    for i in range(s.box.n):
+        largest = max(largest, fabs(s.box.x[i]))
+    return max(1.0, FIRST_STEP * largest)
+
+
+cdef bint begin_search(SolverState *s) noexcept nogil:
+    """The first trial; False if it is where x is.
+
+    The whole step, but one of unit length without pairs: nothing is known of the size of B then.
+    In a box the projection limits that step.
     """
     cdef Options *o = &s.options
     cdef double alpha_max = min(o.max_steplength, s.subspace.limit), alpha = 1
     if s.box.bounded and s.nit == 0:
         alpha_max = min(alpha_max, 1.0)
-    if s.B.k == 0 and not s.box.boxed and (s.nit == 0 or s.restarts > 0):
-        alpha = 1 / sqrt(s.subspace.squared)
+    if s.B.k == 0 and not s.box.boxed:
+        alpha = first_length(s) / sqrt(s.subspace.squared)
     s.first_alpha = min(alpha, alpha_max)
+    if not differ(s, s.first_alpha, 0):
+        return False
     s.search.f_tol, s.search.g_tol = o.ftol_linesearch, o.gtol_linesearch
     s.search.x_tol = o.xtol_linesearch
     line_search_start(&s.search, s.f, s.subspace.slope, s.first_alpha, alpha_max)
-    slope_monitor_search(&s.monitor, s.f)
+    s.search.most = GROSS * max(fabs(s.f), s.monitor.first - s.f)
+    if noise_of(s) > 0:
+        s.search.slack = slack_of(s)
+    slope_monitor_search(&s.monitor, s.f, s.precision)
+    return True
 
 
 cdef void fill(double *v, Py_ssize_t n, double value) noexcept nogil:

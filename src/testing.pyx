@@ -251,7 +251,7 @@ def search(phi, double alpha, double alpha_max, double c1, double c2, double xto
     cdef LineSearchVerdict verdict = TRY_NEXT
     cdef double f, slope, step = 0
     trials = []
-    s.f_tol, s.g_tol, s.x_tol = c1, c2, xtol
+    s.f_tol, s.g_tol, s.x_tol, s.most = c1, c2, xtol, INFINITY
     f, slope = phi(0.0)
     line_search_start(&s, f, slope, alpha, alpha_max)
     while verdict == TRY_NEXT:
@@ -271,7 +271,7 @@ def search(phi, double alpha, double alpha_max, double c1, double c2, double xto
 # --- slope_monitor ------------------------------------------------------------------------
 
 
-def monitor(searches, double rounding=0):
+def monitor(searches, double rounding=0, double precision=0):
     """Feed line searches, each a list of (length, f0, slope0, f1, slope1), the first from f0.
 
     Return the mismatch, the alarms in a row, and the window as (length, change, predicted,
@@ -283,7 +283,7 @@ def monitor(searches, double rounding=0):
     checks = []
     slope_monitor_begin(&m)
     for segments in searches:
-        slope_monitor_search(&m, segments[0][1])
+        slope_monitor_search(&m, segments[0][1], precision)
         for length, f0, slope0, f1, slope1 in segments:
             slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
     count = slope_monitor_window(&m, window)

@@ -92,6 +92,7 @@ class Options(ctypes.Structure):
         ("xtol_linesearch", ctypes.c_double),
         ("eps_SY", ctypes.c_double),
         ("threads", ctypes.c_int),
+        ("fun_precision", ctypes.c_double),
     )
 
 

@@ -177,7 +177,8 @@ def test_a_nonzero_return_ends_the_run_at_the_last_iterate(code, call):
     res = minimize_lbfgsb(
         x0=X0, fun=as_low_level(fun), callback=lambda x: iterates.append(x) and False
     )
-    assert (res.status, res.success, res.message) == (3, True, "STOP: USER CALLBACK")
+    # Where no f is known there is no success.
+    assert (res.status, res.success, res.message) == (3, call > 1, "STOP: USER CALLBACK")
     assert res.nfev == res.njev == len(calls) == call
     assert res.nit == len(iterates) - 1
     assert same_bits(res.x, iterates[-1])

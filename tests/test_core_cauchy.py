@@ -218,7 +218,7 @@ def test_curvatures_of_any_size(curvature):
 
 @pytest.mark.parametrize("size", [1e-200, 1e-165, 1e160])
 def test_pairs_are_not_used_where_the_gradient_cannot_be_squared(size):
-    # The model's slope would be 0 or infinite, its minimiser NaN. A step of unit length is tried
+    # The model's slope would be 0 or infinite, its minimiser NaN. A step of about unit length is tried
     # instead, where there is one.
     g = size * np.array([1.0, 2.0])
     S = np.array([[0.2, 0.19], [0.5, -1.68]])
@@ -229,7 +229,8 @@ def test_pairs_are_not_used_where_the_gradient_cannot_be_squared(size):
     assert solver._details["pairs"] == 0
     step = solver._point() - x
     assert (step <= 0).all()
-    assert solver._phase == DONE or np.linalg.norm(step) == pytest.approx(1)
+    # Variable 1 has half that way to its bound, and the path bends there.
+    assert solver._phase == DONE or 0.5 < np.linalg.norm(step) < 1 + 1e-6
 
 
 def test_a_variable_that_moves_by_less_than_its_break_point_can_tell_moves_no_other():

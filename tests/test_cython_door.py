@@ -91,9 +91,9 @@ def test_the_defaults_are_those_of_minimize_lbfgsb():
     o, parameters = options(), inspect.signature(minimize_lbfgsb).parameters
     assert o.size == ctypes.sizeof(Options)
     assert o.ftarget == -np.inf
-    assert (o.callback, o.callback_data, o.x_scale) == (None, None, None)
+    assert (o.callback, o.callback_data, o.x_scale, o.fun_precision) == (None, None, None, 0)
     others = {name for name, _ in Options._fields_} - {
-        "size", "ftarget", "callback", "callback_data", "x_scale"
+        "size", "ftarget", "callback", "callback_data", "x_scale", "fun_precision"
     }  # fmt: skip
     assert {name: getattr(o, name) for name in others} == {
         name: parameters[name].default for name in others
@@ -279,10 +279,13 @@ WRONG = {
     "lower = inf": (BAD_BOUNDS, {"lower": np.array([np.inf, 0.0])}),
     "upper = -inf": (BAD_BOUNDS, {"upper": np.array([0.0, -np.inf])}),
     "size = 0": (BAD_SIZE, {"size": 0}),
-    "size too small": (BAD_SIZE, {"size": ctypes.sizeof(Options) - 8}),
+    "size too small": (BAD_SIZE, {"size": Options.x_scale.offset}),
     "size of a later release": (BAD_SIZE, {"size": ctypes.sizeof(Options) + 8}),
     "no memory": (NO_MEMORY, {"maxcor": 2**50}),
     "sizes that overflow": (NO_MEMORY, {"maxcor": 2**62}),
+} | {
+    f"fun_precision = {bad}": (BAD_OPTION, {"fun_precision": bad})
+    for bad in (-1.0, 1.0, np.inf, np.nan)
 } | {
     f"x_scale with {bad}": (BAD_OPTION, {"x_scale": as_address(np.array([1.0, bad]))})
     for bad in (0.0, -1.0, np.inf, np.nan)
@@ -617,7 +620,7 @@ def declarations(path, comment):
         re.M,
     )
     names = [name for _, name in fields]
-    return statuses, fields[names.index("fun") : names.index("threads") + 1]
+    return statuses, fields[names.index("fun") : names.index("fun_precision") + 1]
 
 
 def test_the_header_and_the_pxd_declare_the_same():

@@ -86,10 +86,10 @@ def test_a_wrong_gradient_warns_once_with_the_evidence(kind):
     assert record[0].filename == __file__
 
 
-def test_a_search_that_ends_by_ftol_after_many_bad_trials_warns():
+def test_a_search_that_ends_after_many_bad_trials_warns():
     with pytest.warns(GradientWarning):
         res = minimize_lbfgsb(x0=X0, fun=changed(lambda g: g * [1, -1, 1, 1]), jac=True)
-    assert res.status == 0
+    assert res.status == 2
 
 
 @pytest.mark.parametrize("jac", [None, "2-point", "3-point"])
@@ -170,7 +170,7 @@ def test_a_right_gradient_is_ok_at_the_price_of_four_evaluations_a_direction():
     report = check_gradient(lambda x: calls.append(1) or rosen(x), rosen_grad, x)
     assert report.ok
     assert report.verdict == ["ok"] * 10
-    assert report.nfev == len(calls) == 1 + 10 * 4
+    assert report.nfev == len(calls) == 1 + 7 + 10 * 4    # 7 for the noise
     assert report.wrong.size == 0
     error = np.abs(report.analytic - report.numerical)
     assert (error <= report.error + 1e-9 * np.abs(report.analytic)).all()

@@ -242,7 +242,9 @@ def test_an_accepted_iterate_is_a_new_point(seed):
     )
     values = [fun(x)[0] for x in iterates]
     assert not any(same_bits(a, b) for a, b in itertools.pairwise(iterates))
-    assert all(b <= a for a, b in itertools.pairwise(values))
+    # Once a search has shown that f is noisy, it may rise by that; but not time and again.
+    lowest = np.minimum.accumulate(values)
+    assert (values <= lowest + 40 * wiggle).all()
     assert same_bits(res.x, iterates[-1])
 
 
