@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb import _scipy
+from lbfgsb._core.objective import find_precision
 from lbfgsb._types import Vector
 
 Method: TypeAlias = Literal["2-point", "3-point", "cs"]
@@ -39,6 +40,9 @@ MapLike: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[An
 Gradient: TypeAlias = Callable[[Vector], Any]
 
 METHODS: tuple[Method, ...] = ("2-point", "3-point", "cs")
+
+# The absolute step for jac=None, SciPy's too; it suits values of double precision.
+EPS_DEFAULT = 1e-8
 
 # An interval narrower than this many ulps holds no difference of f that is more than rounding:
 # the values differ by less than f's own error, and the nodes of '3-point' fall on one another.

@@ -16,8 +16,8 @@ from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, TRIAL, Event, mismatch_of, solver_advance, solver_begin,
                                   solver_create, solver_destroy, solver_measure, solver_point,
-                                  solver_point_at_team, solver_set_pairs, solver_set_precision, solver_stop,
-                                  solver_tell, solver_test, solver_test_limits)
+                                  solver_point_at_team, solver_set_pairs, solver_set_precision,
+                                  solver_stop, solver_tell, solver_test, solver_test_limits)
 
 import threading
 
@@ -290,6 +290,7 @@ cdef class BaseSolver:
                 box_free_all(&self.s.box)
                 solver_measure(&self.s)
             slope_monitor_begin(&self.s.monitor)    # the old f says nothing of the new one
+            solver_set_precision(&self.s, self.s.precision)
         finally:
             guard_leave(&self.guard, nested)
 

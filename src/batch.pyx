@@ -21,7 +21,8 @@ from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_mat
 from lbfgsb._core.options cimport CheckedOptions, Options
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
                                   mismatch_of, solver_begin, solver_create, solver_destroy,
-                                  solver_place, solver_set_precision, solver_size, solver_stop, solver_tell, solver_test)
+                                  solver_place, solver_set_precision, solver_size, solver_stop,
+                                  solver_tell, solver_test)
 from lbfgsb._core.team cimport Room, aligned_block, allowed_threads
 
 import threading

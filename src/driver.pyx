@@ -20,8 +20,8 @@ from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, i
 from lbfgsb._core.recorder cimport Recorder
 from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, STARTED, Event, SolverState, solver_advance,
-                                  solver_point, solver_set_precision, solver_stop, solver_tell, solver_tell_value,
-                                  solver_test)
+                                  solver_point, solver_set_precision, solver_stop, solver_tell,
+                                  solver_tell_value, solver_test)
 
 import threading
 

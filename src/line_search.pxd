@@ -27,7 +27,7 @@ ctypedef struct LineSearch:
     double wall              # the last trial without a finite value; INFINITY if there is none
     double noise             # what f seems to be off by, from trials close to 0
     double coarse            # the same, from trials at which f was f0 to the bit
-    double most              # what is off by more is a jump, not noise
+    double most              # what is off by more is a jump, not noise; set after the first trial
     double slack             # a rise of f that may be noise, allowed in a sufficient decrease
 
 

@@ -59,7 +59,6 @@ cdef void line_search_start(LineSearch *s, double f0, double slope0, double alph
     s.bracketed, s.stage, s.trials, s.improved = False, 1, 0, False
     s.first, s.turn, s.wall = alpha, INFINITY, INFINITY
     s.noise = s.coarse = s.slack = 0
-    s.most = INFINITY
 
 
 cdef bint decreases(const LineSearch *s, double alpha, double f) noexcept nogil:
@@ -101,7 +100,7 @@ cdef void note(LineSearch *s, double f, double slope) noexcept nogil:
             s.noise = 0    # what was close to 0 may not be so any more
         s.turn = min(s.turn, turn)
     off = fabs((f - s.f0) - 0.5 * s.alpha * (s.slope0 + slope))
-    if off > s.most:
+    if s.trials > 1 and off > s.most:
         return
     if f == s.f0:
         s.coarse = max(s.coarse, off)

@@ -27,7 +27,8 @@ ctypedef struct SlopeMonitor:
 
 
 cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil
-cdef void slope_monitor_search(SlopeMonitor *m, double f, double precision) noexcept nogil
+cdef void slope_monitor_set_precision(SlopeMonitor *m, double precision) noexcept nogil
+cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil
 cdef void slope_monitor_tell(SlopeMonitor *m, double length, double f0, double slope0, double f1,
                              double slope1) noexcept nogil
 cdef int slope_monitor_alarms(const SlopeMonitor *m) noexcept nogil

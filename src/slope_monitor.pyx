@@ -71,8 +71,13 @@ cdef void slope_monitor_begin(SlopeMonitor *m) noexcept nogil:
     m.visible = VISIBLE
 
 
-cdef void slope_monitor_search(SlopeMonitor *m, double f, double precision) noexcept nogil:
-    """Begin a line search where f is known to a relative precision; the last one is past."""
+cdef void slope_monitor_set_precision(SlopeMonitor *m, double precision) noexcept nogil:
+    """Set the relative precision of f."""
+    m.visible = max(VISIBLE, UNITS * precision)
+
+
+cdef void slope_monitor_search(SlopeMonitor *m, double f) noexcept nogil:
+    """Begin a line search at a point where f is known; the last one belongs to the past."""
     cdef int i
     if m.alarms > 0 or not ends_well(m):
         m.alarms = slope_monitor_alarms(m)
@@ -81,7 +86,7 @@ cdef void slope_monitor_search(SlopeMonitor *m, double f, double precision) noex
         m.head = m.head + 1 if m.head + 1 < WINDOW else 0
     m.before = min(m.before + m.now, <int>WINDOW)
     m.now = m.row = 0
-    m.f, m.visible = f, max(VISIBLE, UNITS * precision)
+    m.f = f
     if isnan(m.first):
         m.first = f
 

@@ -33,7 +33,8 @@ from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_N
                                        line_search_promise, line_search_start,
                                        line_search_tell)
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
-                                         slope_monitor_search, slope_monitor_tell)
+                                         slope_monitor_search, slope_monitor_set_precision,
+                                         slope_monitor_tell)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
 from lbfgsb._core.team cimport (MAX, Room, aligned_block, carve, chunk_count, dot, padded,
@@ -167,11 +168,11 @@ cdef void solver_begin(SolverState *s) noexcept nogil:
             s.box.boxed = s.box.boxed and isfinite(s.box.lower[i]) and isfinite(s.box.upper[i])
     s.f, s.f_old, s.steplength, s.factor_error = NAN, NAN, 0, 0
     s.noise, s.gain, s.f_low = 0, 0, INFINITY
-    solver_set_precision(s, s.options.fun_precision)
     s.box.norm = NAN
     s.nit = s.nfev = s.njev = s.skipped = s.restarts = 0
     s.phase, s.phase_at_end, s.reason = START, START, RUNNING
     slope_monitor_begin(&s.monitor)
+    solver_set_precision(s, s.options.fun_precision)
 
 
 # --- between evaluations ------------------------------------------------------------------
@@ -204,6 +205,7 @@ cdef void solver_set_precision(SolverState *s, double precision) noexcept nogil:
     if s.options.fun_precision > 0:
         precision = s.options.fun_precision
     s.precision = max(precision, DBL_EPSILON)
+    slope_monitor_set_precision(&s.monitor, s.precision)
 
 
 cdef void solver_tell_value(SolverState *s, double f) noexcept nogil:
@@ -236,13 +238,8 @@ cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
         verdict = ACCEPT_TRIAL
     else:
         verdict = line_search_tell(&s.search, f, slope)
-        if verdict == TRY_NEXT:
-            verdict = check_next(s, tried)
-        if ((verdict == ACCEPT_TRIAL and not f < s.f)
-                or (verdict == ACCEPT_BEST
-                    and not s.f - s.search.f_x > max(LEAST * s.precision * fabs(s.f),
-                                                     TINY * line_search_promise(&s.search)))):
-            verdict = check_null_step(s, verdict, g)
+        if verdict != ACCEPT_TRIAL or not f < s.f:
+            verdict = check_verdict(s, verdict, g, tried)
     if verdict == TRY_NEXT or verdict == NO_STEP:
         if verdict == NO_STEP:
             no_step(s)
@@ -258,11 +255,27 @@ cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
         s.f, s.steplength, slope = s.search.f_x, s.search.alpha_x, s.search.slope_x
         if not s.search.improved:
             g = s.g_best
-    s.gain = -0.5 * s.steplength * (s.search.slope0 + slope)
+    if noise_of(s) > 0:
+        s.gain = -0.5 * s.steplength * (s.search.slope0 + slope)
     accept(s, s.steplength, g)
     s.nit += 1
     s.phase = ITERATE
     return NEW_ITERATE
+
+
+cdef LineSearchVerdict check_verdict(SolverState *s, LineSearchVerdict verdict, const double *g,
+                                     double tried) noexcept nogil:
+    """The verdict on a trial that is no step with a lower f, by what the line search can't know."""
+    if verdict == TRY_NEXT:
+        s.search.most = GROSS * max(fabs(s.f), s.monitor.first - s.f)
+        verdict = check_next(s, tried)
+    if verdict == ACCEPT_TRIAL:
+        return check_null_step(s, verdict, g)
+    if (verdict == ACCEPT_BEST
+            and not s.f - s.search.f_x > max(LEAST * s.precision * fabs(s.f),
+                                             TINY * line_search_promise(&s.search))):
+        return check_null_step(s, verdict, g)
+    return verdict
 
 
 cdef LineSearchVerdict check_next(SolverState *s, double tried) noexcept nogil:
@@ -496,6 +509,21 @@ cdef void solver_test(SolverState *s) noexcept nogil:
         solver_test_limits(s)
 
 
+cdef bint decreased_little(const SolverState *s, double least) noexcept nogil:
+    """Was the decrease of f in the last step at most `least`?
+
+    Where noise hides it the slopes say what it was; that ends the run only if it is nothing beside
+    the noise, or if `least` is not below the noise itself.
+    """
+    cdef double noise, decrease = s.f_old - s.f
+    if not decrease <= least:    # NaN at the first iterate
+        return False
+    noise = noise_of(s)
+    if noise > 0 and fabs(decrease) <= 2 * noise and s.gain > DEEP * noise:
+        return noise <= least and s.gain <= least
+    return True
+
+
 cdef void solver_test_limits(SolverState *s) noexcept nogil:
     if s.nit >= s.options.maxiter:
         solver_finish(s, LIMIT_ITERATIONS)
@@ -520,7 +548,8 @@ cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
     The pair must have sᵀy > eps_SY |sᵀg|, g the old gradient: a test that neither the scale of f
     nor that of x changes, unlike one against yᵀy.
     """
-    cdef double least_curvature = -s.options.eps_SY * alpha * s.search.slope0
+    cdef double least = max(s.options.eps_SY, s.precision)
+    cdef double least_curvature = -least * alpha * s.search.slope0
     cdef bint taken
     if s.few.used:
         taken = accept_few(&s.team, &s.box, &s.B, &s.few, alpha, g, least_curvature)
@@ -645,10 +674,9 @@ cdef bint begin_search(SolverState *s) noexcept nogil:
     s.search.f_tol, s.search.g_tol = o.ftol_linesearch, o.gtol_linesearch
     s.search.x_tol = o.xtol_linesearch
     line_search_start(&s.search, s.f, s.subspace.slope, s.first_alpha, alpha_max)
-    s.search.most = GROSS * max(fabs(s.f), s.monitor.first - s.f)
     if noise_of(s) > 0:
         s.search.slack = slack_of(s)
-    slope_monitor_search(&s.monitor, s.f, s.precision)
+    slope_monitor_search(&s.monitor, s.f)
     return True
 
 
@@ -668,4 +696,4 @@ cdef double rounding_of_x(const SolverState *s) noexcept nogil:
 
 
 cdef double mismatch_of(const SolverState *s) noexcept nogil:
-    return slope_monitor_mismatch(&s.monitor, rounding_of_x(s))
+    return slope_monitor_mismatch(&s.monitor, max(rounding_of_x(s), VISIBLE_NOISE * s.noise))

@@ -13,7 +13,8 @@ from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, TRY_NEXT, Line
                                        line_search_tell)
 from lbfgsb._core.slope_monitor cimport (WINDOW, Check, SlopeMonitor, slope_monitor_alarms,
                                          slope_monitor_begin, slope_monitor_mismatch,
-                                         slope_monitor_search, slope_monitor_tell,
+                                         slope_monitor_search, slope_monitor_set_precision,
+                                         slope_monitor_tell,
                                          slope_monitor_window)
 from lbfgsb._core.solver cimport SolverState, find_cauchy
 from lbfgsb._core.team cimport SUMS, Room, Team, dot, padded, team_place
@@ -282,8 +283,9 @@ def monitor(searches, double rounding=0, double precision=0):
     cdef int i, count
     checks = []
     slope_monitor_begin(&m)
+    slope_monitor_set_precision(&m, precision)
     for segments in searches:
-        slope_monitor_search(&m, segments[0][1], precision)
+        slope_monitor_search(&m, segments[0][1])
         for length, f0, slope0, f1, slope1 in segments:
             slope_monitor_tell(&m, length, f0, slope0, f1, slope1)
     count = slope_monitor_window(&m, window)

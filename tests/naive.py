@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from lbfgsb._core.base_solver import BaseSolver
-from lbfgsb._core.options import CheckedOptions
+from lbfgsb._core.options import CheckedOptions, defaults
 
 OPTIONS = {
     "maxcor": 5,
@@ -40,7 +40,7 @@ START, TRIAL, ITERATE, DONE = range(4)
 def core_solver(x0, lower=None, upper=None, **options):
     """The core's state machine at x0, with tests and limits out of the way, B in compact form."""
     scale = options.pop("x_scale", None)
-    checked = CheckedOptions(OPTIONS | options)
+    checked = CheckedOptions(defaults() | OPTIONS | options)
     return BaseSolver(np.array(x0, dtype=float), lower, upper, checked, scale)
 
 

@@ -218,8 +218,8 @@ def test_curvatures_of_any_size(curvature):
 
 @pytest.mark.parametrize("size", [1e-200, 1e-165, 1e160])
 def test_pairs_are_not_used_where_the_gradient_cannot_be_squared(size):
-    # The model's slope would be 0 or infinite, its minimiser NaN. A step of about unit length is tried
-    # instead, where there is one.
+    # The model's slope would be 0 or infinite, its minimiser NaN. A step of about unit length is
+    # tried instead, where there is one.
     g = size * np.array([1.0, 2.0])
     S = np.array([[0.2, 0.19], [0.5, -1.68]])
     lower, upper = np.array([-7.0, 0.0]), np.array([np.inf, np.inf])

@@ -332,3 +332,13 @@ def test_no_step_is_taken_when_trials_run_out_before_one_is_lower():
 
     assert search(phi, 1.0, 1e8, C1, C2, XTOL, 1) == ("NO_STEP", 0.0, [1.0])
     assert search(phi, 1.0, 1e8, C1, C2, XTOL, 20)[0] == "ACCEPT_TRIAL"
+
+
+def test_far_beyond_the_minimiser_cuts_are_bolder():
+    def phi(a):
+        x = 1e-6 + a
+        return x + 1 / x, 1 - 1 / x**2
+
+    verdict, step, _ = search(phi, 1e18, 1e18, 1e-3, 0.9, 0.1, 30)
+    assert verdict == "ACCEPT_TRIAL"
+    assert phi(step)[0] < 1e6

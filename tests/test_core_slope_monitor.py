@@ -48,3 +48,17 @@ def test_a_long_segment_does_not_count_beside_a_short_one():
     long, short = (1.0, 0.0, -1.0, 1.0, -1.0), (0.1, 0.0, -1.0, -0.1, -1.0)
     assert [check[0] for check in monitor([[long, short]])[2]] == [0.1]
     assert [check[0] for check in monitor([[short, long]])[2]] == [0.1]
+
+
+def test_a_segment_across_a_kink_is_no_evidence():
+    # From slope -1 to slope +1 over a length of 1, f changes by what some kink between explains.
+    kink = [[(1.0, 5.0, -1.0, 5.0 + change, 1.0)] for change in (-0.9, -0.5, 0.5, 0.9)]
+    assert monitor(kink * 3)[0] == 0
+    beyond = [[(1.0, 5.0, -1.0, 5.0 + change, 1.0)] for change in (1.6, -1.6, 2.0)]
+    assert monitor(beyond * 3)[0] > 0.35
+
+
+def test_changes_below_the_precision_are_not_looked_at():
+    wrong = [[(1.0, 5.0, -1e-5, 5.0 + 1e-5, -1e-5)]] * 6
+    assert monitor(wrong)[0] > 0.35
+    assert monitor(wrong, precision=1e-6)[0] == 0

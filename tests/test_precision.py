@@ -10,9 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from compiled import as_low_level
-from lbfgsb._core.line_search import search
 from lbfgsb._core.objective import find_precision
-from lbfgsb._core.slope_monitor import monitor
 from problems import assert_same_run, rosen, rosen_fg, rosen_grad
 from scipy.optimize import minimize as scipy_minimize
 
@@ -516,16 +514,6 @@ def test_a_huge_box_is_no_obstacle(high, low):
     assert res.nfev < 100
 
 
-def test_far_beyond_the_minimiser_cuts_are_bolder():
-    def phi(a):
-        x = 1e-6 + a
-        return x + 1 / x, 1 - 1 / x**2
-
-    verdict, step, _ = search(phi, 1e18, 1e18, 1e-3, 0.9, 0.1, 30)
-    assert verdict == "ACCEPT_TRIAL"
-    assert phi(step)[0] < 1e6
-
-
 def test_a_compiled_objective_that_stops_at_the_start_is_no_success():
     stops = as_low_level(lambda x, g: (1,))
     res = minimize(x0=[1.0, 2.0], fun=stops)
@@ -569,20 +557,6 @@ def test_a_kink_does_not_accuse_the_gradient(fun):
     for x0 in [np.array([1.234, -2.345]), *rng.normal(scale=0.3, size=(20, 2))]:
         res = solve(fun, x0, ftol=0, gtol=0, maxiter=200)
         assert "inconsistent" not in res.message
-
-
-def test_a_segment_across_a_kink_is_no_evidence():
-    # From slope -1 to slope +1 over a length of 1, f changes by what some kink between explains.
-    kink = [[(1.0, 5.0, -1.0, 5.0 + change, 1.0)] for change in (-0.9, -0.5, 0.5, 0.9)]
-    assert monitor(kink * 3)[0] == 0
-    beyond = [[(1.0, 5.0, -1.0, 5.0 + change, 1.0)] for change in (1.6, -1.6, 2.0)]
-    assert monitor(beyond * 3)[0] > 0.35
-
-
-def test_changes_below_the_precision_are_not_looked_at():
-    wrong = [[(1.0, 5.0, -1e-5, 5.0 + 1e-5, -1e-5)]] * 6
-    assert monitor(wrong)[0] > 0.35
-    assert monitor(wrong, precision=1e-6)[0] == 0
 
 
 def test_rosenbrocks_gradient_is_still_accused_when_it_is_wrong():
