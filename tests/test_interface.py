@@ -699,14 +699,16 @@ def test_a_failed_line_search_drops_the_memory_once_and_tries_again():
 
 
 def test_a_step_refused_without_a_search_is_not_worded_from_the_search_before():
+    # After one step the gradient is so small that the longest step allowed moves nothing.
     def jac(x):
-        return 2 * x * (1e200 if abs(x).max() < 2.5 else 1)
+        return 2e17 * x if abs(x).max() == 4 else 1e-12 * x
 
-    kwargs = {"x0": [3.0, 4.0], "fun": lambda x: x @ x, "jac": jac, "ftol": 0, "gtol": 0}
-    res = solve(**kwargs)
-    assert (res.status, res.success, res.nit) == (2, False, 2)
+    kwargs = {"x0": [3.0, 4.0], "fun": lambda x: 1e17 * (x @ x), "jac": jac}
+    options = {"ftol": 0, "gtol": 0, "max_steplength": 1e-17}
+    res = solve(**kwargs, **options)
+    assert (res.status, res.success, res.nit, res.nfev) == (2, False, 1, 2)
     assert "rounding leaves no direction" in res.message
-    solver = Solver(kwargs["x0"], ftol=0, gtol=0)
+    solver = Solver(kwargs["x0"], **options)
     solver.run(kwargs["fun"], jac)
     assert pickle.loads(pickle.dumps(solver)).message == solver.message == res.message
 
