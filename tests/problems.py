@@ -221,7 +221,7 @@ def run_python(code, **env):
             env=os.environ | env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
     assert done.returncode == 0, done.stderr
