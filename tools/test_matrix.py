@@ -122,7 +122,7 @@ ROWS = {
     row.name: row
     for row in (
         Row("oldest", "the oldest Python, NumPy and SciPy allowed", _with_oldest_python,
-            pins=[re.sub(r">=(.*)", r"==\1.*", requirement) for requirement in REQUIRES]),
+            pins=[re.sub(r">=([\d.]+).*", r"==\1.*", requirement) for requirement in REQUIRES]),
         Row("newest", "the newest NumPy and SciPy, on Python 3.13 or later", _with_new_python),
         Row("clang", "clang", _here, compiler=_clang),
         Row("clang-new", f"clang of Debian {NEW_DEBIAN}", _in_new_debian, compiler=_clang),
@@ -215,15 +215,15 @@ def _build_and_test(outcome: Outcome, pytests: list[str]) -> None:
     row = outcome.row
     place = row.place(outcome.log)
     folder = place.folder / row.name
-    source, python = folder / "source", folder / "venv/bin/python"
+    source, venv = folder / "source", folder / "venv"
+    python = venv / "bin/python"
     _copy_checkout(place.outside(source))
-    env = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGRESS_BAR": "off", "PIP_NO_INPUT": "1"}
-    env["PIP_ROOT_USER_ACTION"] = "ignore"
+    env = {"PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off", "PIP_ROOT_USER_ACTION": "ignore"}
+    env["PATH"] = f"{venv}/bin:{place.environment['PATH']}"
     if row.compiler:
         env["CC"] = row.compiler(place)
     (_build_for_arm64 if row.emulated else _build)(place, folder, row.pins, env)
 
-    # Not by default the level of LBFGSB_CPU, but the processor's best.
     levels = place.outside(folder / "levels.json")
     show = "import json, lbfgsb._core.kernels as k; print(json.dumps(k.cpu_supported()))"
     place.run(python, "-c", show, output=levels)
@@ -290,10 +290,6 @@ system = 'linux'
 cpu_family = 'aarch64'
 cpu = 'aarch64'
 endian = 'little'
-[built-in options]
-python.platlibdir = '{site}'
-python.purelibdir = '{site}'
-python.bytecompile = -1
 """
 
 
@@ -311,14 +307,16 @@ def _build_for_arm64(place: Machine, folder: Path, pins: list[str], env: dict[st
         env=env,
     )  # fmt: skip
     cross = folder / "arm64.ini"
-    place.outside(cross).write_text(_CROSS_FILE.format(tools=tools, python=python, site=site))
+    place.outside(cross).write_text(_CROSS_FILE.format(tools=tools, python=python))
     meson = [tools / "bin/python", "-m", "mesonbuild.mesonmain"]
     build = folder / "build"
     shutil.rmtree(place.outside(build), ignore_errors=True)
-    env = env | {"PATH": f"{tools}/bin:/usr/bin:/bin"}
+    env = env | {"PATH": f"{tools}/bin:{place.environment['PATH']}"}
     place.run(
-        *meson, "setup", f"--cross-file={cross}", WITH_PIECES, build, folder / "source", env=env
-    )
+        *meson, "setup", f"--cross-file={cross}", WITH_PIECES, f"-Dpython.platlibdir={site}",
+        f"-Dpython.purelibdir={site}", "-Dpython.bytecompile=-1", build, folder / "source",
+        env=env,
+    )  # fmt: skip
     place.run(*meson, "install", "-C", build, env=env)
 
 

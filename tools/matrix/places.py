@@ -51,6 +51,9 @@ class Machine:
         self.folder = folder
         self.log = log
         self.python = python
+        self.environment = dict(os.environ)
+        for name in ("LBFGSB_CPU", "PYTHONPATH"):
+            self.environment.pop(name, None)
 
     def outside(self, path: Path) -> Path:
         """Return the path by which this machine knows a path of the place."""
@@ -67,13 +70,11 @@ class Machine:
         with self.log.open("a") as log, (output or self.log).open("w" if output else "a") as out:
             print("\n$", *words, file=log, flush=True)
             settings = [f"{name}={value}" for name, value in (env or {}).items()]
-            command, environment = self._command(
-                ["env", f"--chdir={cwd}", *settings, *map(str, words)]
-            )
+            command = self._command(["env", f"--chdir={cwd}", *settings, *map(str, words)])
             try:
                 status = subprocess.run(
                     command,
-                    env=environment,
+                    env=self.environment,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=log,
@@ -84,8 +85,8 @@ class Machine:
         if status:
             raise Failed(f"exit status {status}: {_shown(words)}")
 
-    def _command(self, words: list[str]) -> tuple[list[str], dict[str, str]]:
-        return words, {k: v for k, v in os.environ.items() if k not in ("LBFGSB_CPU", "PYTHONPATH")}
+    def _command(self, words: list[str]) -> list[str]:
+        return words
 
     def install(self, *packages: str, program: str = "") -> None:
         """Install Debian packages; `program`, of whatever origin, will do where that can't be."""
@@ -131,13 +132,13 @@ class Debian(Machine):
         with _MAKING:
             if not self._root.exists():
                 self._make(suite, Machine(self.folder, log))
-        self._environment = {
+        self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LANG": "C.UTF-8",
         }
         told = _pip_settings() | {k: v for k, v in os.environ.items() if _TOLD.search(k)}
-        self._environment |= told
+        self.environment |= told
         # In a mount namespace of its own, a command may see this machine's files.
         self._enter = ["unshare", "--mount", "sh", str(_ENTER), "mount", str(self._root)]
         shared = [*map(str, _paths_in(told.values())), "--"]
@@ -148,8 +149,8 @@ class Debian(Machine):
     def outside(self, path: Path) -> Path:
         return self._root / path.relative_to("/")
 
-    def _command(self, words: list[str]) -> tuple[list[str], dict[str, str]]:
-        return [*self._enter, *words], self._environment
+    def _command(self, words: list[str]) -> list[str]:
+        return [*self._enter, *words]
 
     def _make(self, suite: str, machine: Machine) -> None:
         machine.install("debootstrap", program="debootstrap")
