@@ -34,34 +34,37 @@ class Memory:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the snapshot, in arrays of its own."""
-        if self._snapshot is None:
-            assert self._solver is not None
-            self._snapshot = {**self._solver._snapshot(), **self.extra}
+        solver = self._solver
+        if solver is not None:
+            # There before the solver goes, since other threads may be looking for either.
+            self._snapshot = {**solver._snapshot(), **self.extra}
             self._solver = None
+        assert self._snapshot is not None
         return self._snapshot
 
     def pairs(self) -> tuple[Vector, Vector]:
         """Return S and Y, each (k, n), oldest first, in arrays of their own."""
-        if self._snapshot is None:
-            assert self._solver is not None
-            return self._solver._pairs()
-        S, Y = self._pairs_of_snapshot()
-        return (S.copy(), Y.copy()) if S is self._snapshot["S"] else (S, Y)
+        solver = self._solver
+        if solver is not None:
+            return solver._pairs()
+        snapshot = self.snapshot()
+        S, Y = _pairs_of(snapshot)
+        return (S.copy(), Y.copy()) if S is snapshot["S"] else (S, Y)
 
     def holds(self, hess_inv: LbfgsInvHessProduct) -> bool:
         """Return whether the pairs of `hess_inv` are those of this memory."""
         if memory_behind(hess_inv) is self:  # nobody can have changed them
             return True
-        self.snapshot()
-        return all(map(np.array_equal, self._pairs_of_snapshot(), (hess_inv.sk, hess_inv.yk)))
-
-    def _pairs_of_snapshot(self) -> tuple[Vector, Vector]:
-        assert self._snapshot is not None
-        S, Y, scale = (self._snapshot[name] for name in ("S", "Y", "scale"))
-        return unscaled_pairs(S, Y, scale)
+        return all(map(np.array_equal, _pairs_of(self.snapshot()), (hess_inv.sk, hess_inv.yk)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
+
+
+def _pairs_of(snapshot: dict[str, Any]) -> tuple[Vector, Vector]:
+    """Return S and Y in the units of x: the snapshot's own arrays if it is not scaled."""
+    S, Y, scale = (snapshot[name] for name in ("S", "Y", "scale"))
+    return unscaled_pairs(S, Y, scale)
 
 
 class Result(OptimizeResult):
