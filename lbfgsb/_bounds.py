@@ -10,7 +10,6 @@ projected gradient P(x − g) − x (Byrd, Lu, Nocedal, Zhu 1995, eq. 6.1).
 
 from __future__ import annotations
 
-import reprlib
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 from lbfgsb._core.box import all_finite, kind_of_box
+from lbfgsb._core.objective import describe
 from lbfgsb._types import Vector
 
 _REAL_KINDS = frozenset("fiub")
 _INF = float("inf")
 
 
-def as_start(x0: ArrayLike, copy: bool = True) -> Vector:
+def as_start(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
     """Return the starting point as a vector.
 
     Parameters
@@ -34,6 +34,8 @@ def as_start(x0: ArrayLike, copy: bool = True) -> Vector:
     copy : bool, default True
         Return a fresh vector. If False, what is returned may be `x0` itself and is only to be
         read: for a solver, which copies it anyway.
+    name : str, default 'x0'
+        What its caller calls it.
 
     Returns
     -------
@@ -54,15 +56,15 @@ def as_start(x0: ArrayLike, copy: bool = True) -> Vector:
     >>> as_start(0.5)
     array([0.5])
     """
-    a = _as_array("x0", x0, "a vector of real numbers")
+    a = _as_array(name, x0, "a vector of real numbers")
     if a.size == 0:
-        raise ValueError(f"x0 cannot be an empty vector! It has shape {a.shape}.")
+        raise ValueError(f"{name} cannot be an empty vector! It has shape {a.shape}.")
     if a.ndim > 1:
         raise ValueError(
-            f"x0 must be a vector of shape (n,); it has shape {a.shape}. "
+            f"{name} must be a vector of shape (n,); it has shape {a.shape}. "
             "Flatten it, and reshape x inside fun."
         )
-    return _as_finite(x0, a.reshape(-1), copy)
+    return _as_finite(name, x0, a.reshape(-1), copy)
 
 
 def as_starts(x0: ArrayLike, copy: bool = True) -> Vector:
@@ -93,24 +95,24 @@ def as_starts(x0: ArrayLike, copy: bool = True) -> Vector:
             "x0 must have the shape (B, n), a row for each problem, B and n at least 1; "
             f"it has shape {a.shape}."
         )
-    return _as_finite(x0, a, copy)
+    return _as_finite("x0", x0, a, copy)
 
 
-def _as_finite(x0: ArrayLike, a: NDArray[Any], copy: bool) -> Vector:
-    """Return `a`, made of `x0`, as a float64 array of finite numbers."""
+def _as_finite(name: str, given: ArrayLike, a: NDArray[Any], copy: bool) -> Vector:
+    """Return `a`, made of what was `given`, as a float64 array of finite numbers."""
     kind = a.dtype.kind
     if kind == "c":
-        raise TypeError(f"x0 must be real; it has the complex dtype {a.dtype}.")
+        raise TypeError(f"{name} must be real; it has the complex dtype {a.dtype}.")
     if kind not in _REAL_KINDS:
-        raise TypeError(f"x0 must be an array of real numbers; got {_describe(x0)}.")
+        raise TypeError(f"{name} must be an array of real numbers; got {describe(given)}.")
     is_fit = a.dtype == np.float64 and a.flags.c_contiguous and a.flags.aligned
     x = _to_float64(a) if copy or not is_fit else a
     if not all_finite(x.reshape(-1)):
         bad = np.argwhere(~np.isfinite(x))
         first = ", ".join(map(str, bad[0]))
         raise ValueError(
-            f"x0 must be finite; {len(bad)} of its {x.size} values are NaN or infinite, "
-            f"the first is x0[{first}] = {x[tuple(bad[0])]}."
+            f"{name} must be finite; {len(bad)} of its {x.size} values are NaN or infinite, "
+            f"the first is {name}[{first}] = {x[tuple(bad[0])]}."
         )
     return x
 
@@ -252,7 +254,7 @@ def as_scale(x_scale: ArrayLike | None, n: int) -> Vector | None:
         return None
     a = _as_array("x_scale", x_scale, "a positive number or a vector of them")
     if a.dtype.kind not in _REAL_KINDS:
-        raise TypeError(f"x_scale must be made of real numbers; got {_describe(x_scale)}.")
+        raise TypeError(f"x_scale must be made of real numbers; got {describe(x_scale)}.")
     if a.shape not in ((), (1,), (n,)):
         raise ValueError(
             f"x_scale must be a positive number or have the shape ({n},) of x0; "
@@ -309,19 +311,12 @@ def get_grad_projection_inf_norm(
     return float(np.max(np.abs(point - moved)))
 
 
-def _describe(value: object) -> str:
-    """Say what came, in a form short enough for an error message."""
-    if isinstance(value, np.ndarray):
-        return f"an array of dtype {value.dtype} and shape {value.shape}"
-    return f"{type(value).__name__} {reprlib.repr(value)}"
-
-
 def _as_array(name: str, value: Any, expected: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} must be {expected}; got {_describe(value)}, which NumPy cannot make an array."
+            f"{name} must be {expected}; got {describe(value)}, which NumPy cannot make an array."
         ) from error
 
 
@@ -398,7 +393,7 @@ def _what_is_wrong_with_shape(bounds: Any, a: NDArray[Any], n: int) -> str:
         )
     expected = f"bounds must be a pair (min, max) for each element of x0, ({n}, 2) in all"
     if a.ndim == 0:
-        return f"{expected}, or scipy.optimize.Bounds; got {_describe(bounds)}."
+        return f"{expected}, or scipy.optimize.Bounds; got {describe(bounds)}."
     hint = ""
     if a.shape == (2, n):
         hint = " For separate lower and upper bounds use scipy.optimize.Bounds(lower, upper)."

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lbfgsb._bounds import as_bounds
+from lbfgsb._core.objective import quote
 from lbfgsb._core.slope_monitor import MISMATCH_ALARM, describe
 from lbfgsb._endings import ABNORMAL, PERSISTENT, mismatch_evidence
 from lbfgsb._gradient_check import EPS, WIDTH, as_value_function, check_gradient
@@ -174,7 +175,7 @@ class _Run:
             )
         for name, value in (("fun", fun), ("jac", jac)):
             if value is not None and not isinstance(value, (bool, str)) and not callable(value):
-                raise TypeError(f"{name} must be callable; got {value!r}")
+                raise TypeError(f"{name} must be callable; got {quote(value)}")
         if history is not None and not hasattr(history, "fun"):
             raise TypeError(f"history must have the attribute fun; got {type(history).__name__}")
         self.x = np.asarray(result["x"], dtype=np.float64).reshape(-1)

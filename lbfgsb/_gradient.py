@@ -23,7 +23,6 @@ import functools
 import inspect
 import operator
 import pickle
-import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, cast
@@ -32,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb import _scipy
-from lbfgsb._core.objective import find_precision
+from lbfgsb._core.objective import describe, find_precision
 from lbfgsb._types import Vector
 
 Method: TypeAlias = Literal["2-point", "3-point", "cs"]
@@ -98,7 +97,7 @@ def make_gradient(
         If `fun` is not callable, or a step or `workers` has the wrong type.
     ValueError
         If `jac` is none of the above, if a step is not positive and finite or has another shape,
-        or if `workers` is given and SciPy is older than 1.16.
+        or if `workers` is given and SciPy is older than 1.16, or `jac` is a gradient already.
 
     Examples
     --------
@@ -110,11 +109,14 @@ def make_gradient(
     True
     """
     if not callable(fun):
-        raise TypeError(f"fun must be callable; got {_describe(fun)}.")
-    if callable(jac):
-        return cast(Gradient, jac)
-    if isinstance(jac, (bool, np.bool_)) and jac:
-        return True
+        raise TypeError(f"fun must be callable; got {describe(fun)}.")
+    if callable(jac) or (isinstance(jac, (bool, np.bool_)) and jac):
+        if _as_workers(workers) is not None:
+            raise ValueError(
+                "workers is for numerical gradients; here jac is "
+                f"{'callable' if callable(jac) else 'True'}, and there is nothing to share out"
+            )
+        return cast(Gradient, jac) if callable(jac) else True
     if n is None and lower is not None:
         n = lower.size
     method: Method
@@ -134,7 +136,7 @@ def make_gradient(
         rel_step = _as_step("finite_diff_rel_step", finite_diff_rel_step, n)
     else:
         raise ValueError(
-            f"jac must be callable, bool, None, or one of {list(METHODS)}. Got {_describe(jac)}."
+            f"jac must be callable, bool, None, or one of {list(METHODS)}. Got {describe(jac)}."
         )
     return FiniteDifference(
         fun,
@@ -226,9 +228,9 @@ class FiniteDifference:
         double_only: bool = False,
     ) -> None:
         if not callable(fun):
-            raise TypeError(f"fun must be callable; got {_describe(fun)}.")
+            raise TypeError(f"fun must be callable; got {describe(fun)}.")
         if method not in METHODS:
-            raise ValueError(f"method must be one of {list(METHODS)}; got {_describe(method)}.")
+            raise ValueError(f"method must be one of {list(METHODS)}; got {describe(method)}.")
         if n is None and lower is not None:
             n = lower.size
         self._fun = fun
@@ -450,7 +452,7 @@ def _as_real(value: Any) -> float:
     a = np.asarray(value)
     if a.size != 1:
         raise ValueError(
-            f"fun must return a scalar or an array of size 1; it returned {_describe(value)}."
+            f"fun must return a scalar or an array of size 1; it returned {describe(value)}."
         )
     if a.dtype.kind in "fiubO":
         try:
@@ -458,14 +460,14 @@ def _as_real(value: Any) -> float:
             return float(a.item())
         except (TypeError, ValueError):
             pass
-    raise TypeError(f"fun must return a real number; it returned {_describe(value)}.")
+    raise TypeError(f"fun must return a real number; it returned {describe(value)}.")
 
 
 def _as_complex(value: Any) -> complex:
     a = np.asarray(value)
     if a.size != 1:
         raise ValueError(
-            f"fun must return a scalar or an array of size 1; it returned {_describe(value)}."
+            f"fun must return a scalar or an array of size 1; it returned {describe(value)}."
         )
     item = a.item()
     if a.dtype.kind == "c" or isinstance(item, complex):
@@ -473,7 +475,7 @@ def _as_complex(value: Any) -> complex:
     # A real value has lost the derivative: SciPy would report 0, and a solver convergence.
     raise TypeError(
         "With jac='cs' fun is called with complex x and must return a complex number; "
-        f"it returned {_describe(value)}."
+        f"it returned {describe(value)}."
     )
 
 
@@ -489,7 +491,7 @@ def _as_step(name: str, step: ArrayLike | None, n: int | None) -> float | Vector
         a = np.empty(0, dtype=object)
     if a.dtype.kind not in "fiu":
         raise TypeError(
-            f"{name} must be a real number or an array of n of them; got {_describe(step)}."
+            f"{name} must be a real number or an array of n of them; got {describe(step)}."
         )
     a = a.astype(np.float64)
     if a.size != 1 and (a.ndim != 1 or (n is not None and a.size != n)):
@@ -519,7 +521,7 @@ def _as_workers(workers: Any) -> int | MapLike | None:
         count = operator.index(workers)
     except TypeError:
         raise TypeError(
-            f"workers must be an int, a map-like callable or None; got {_describe(workers)}."
+            f"workers must be an int, a map-like callable or None; got {describe(workers)}."
         ) from None
     if count < 1 and count != -1:
         raise ValueError(
@@ -532,9 +534,3 @@ def _as_workers(workers: Any) -> int | MapLike | None:
 def _has_workers() -> bool:
     """approx_derivative has `workers`, and `full_output` with it, since SciPy 1.16."""
     return "workers" in inspect.signature(_scipy.approx_derivative).parameters
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of dtype {value.dtype} and shape {value.shape}"
-    return f"{type(value).__name__} {reprlib.repr(value)}"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb._bounds import as_bounds, as_start
-from lbfgsb._core.objective import convert_gradient, convert_value, find_precision
+from lbfgsb._core.objective import convert_gradient, convert_value, find_precision, quote
 from lbfgsb._noise import NOISE_STEP, estimate_noise
 from lbfgsb._numbers import as_precision
 from lbfgsb._types import Vector
@@ -315,7 +315,7 @@ def check_gradient(
                1               6              12    1.8e-12  WRONG
                0               2               2    3.0e-11  ok
     """
-    point = as_start(x)
+    point = as_start(x, name="x")
     n = point.size
     lower, upper = as_bounds(bounds, n)
     box = (
@@ -323,13 +323,15 @@ def check_gradient(
         np.full(n, np.inf) if upper is None else upper,
     )
     if not callable(fun):
-        raise TypeError(f"fun must be callable; got {fun!r}")
+        raise TypeError(f"fun must be callable; got {quote(fun)}")
     if jac is not True and not callable(jac):
-        raise TypeError(f"jac must be callable or True; got {jac!r}")
+        raise TypeError(f"jac must be callable or True; got {quote(jac)}")
     if directions is not None and (
         isinstance(directions, bool) or int(directions) != directions or directions < 1
     ):
-        raise ValueError(f"directions must be an integer >= 1, or None for all; got {directions!r}")
+        raise ValueError(
+            f"directions must be an integer >= 1, or None for all; got {quote(directions)}"
+        )
     point = np.clip(point, *box)
     precision = as_precision(fun_precision)
     value = as_value_function(fun, jac)

@@ -14,10 +14,11 @@ from typing import Any
 
 from scipy import LowLevelCallable
 
-from lbfgsb._core.objective import CompiledObjective
+from lbfgsb._core.objective import CompiledObjective, quote
 
 SIGNATURE = "int (intptr_t, double *, double *, double *, void *)"
 
+_CFunction: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]  # what all of ctypes are
 _SIZES_OF_A_POINTER = frozenset(
     ["intptr_t", "Py_ssize_t", "ssize_t", "ptrdiff_t", "npy_intp", "Py_intptr_t"]
 )
@@ -40,6 +41,32 @@ def is_compiled(fun: object) -> bool:
     return isinstance(fun, LowLevelCallable)
 
 
+def check_fun(fun: object) -> None:
+    """Refuse what is no Python objective, and compiled functions that are not wrapped as such.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not callable(fun):
+        raise TypeError(f"fun must be callable or a LowLevelCallable; got {quote(fun)}")
+    kind, wrapped = type(fun), ""
+    if isinstance(fun, _CFunction):
+        # One of a single argument, made to take an array, is called as any Python function is.
+        if len(fun.argtypes or ()) != 1:
+            kind_of, wrapped = "a function of ctypes", "fun"
+    elif kind.__module__ == "_cffi_backend":
+        kind_of, wrapped = "a function of cffi", "fun"
+    elif hasattr(fun, "address") and hasattr(fun, "ctypes"):
+        kind_of, wrapped = "a C callback of Numba", "fun.ctypes"
+    if wrapped:
+        raise TypeError(
+            f"fun is {kind_of}, which Python can't call with an array; a compiled objective is "
+            f"given as scipy.LowLevelCallable({wrapped}), with the signature '{SIGNATURE}', that "
+            "is (n, x, f, g, data)"
+        )
+
+
 def as_compiled(fun: LowLevelCallable, jac: Any = True) -> CompiledObjective:
     """Return a compiled objective as the core takes it.
 
@@ -59,7 +86,7 @@ def as_compiled(fun: LowLevelCallable, jac: Any = True) -> CompiledObjective:
     if jac is not None and jac is not True:
         raise ValueError(
             "with a LowLevelCallable as fun, jac must be None or True: the function writes the "
-            f"gradient itself; got {jac!r}"
+            f"gradient itself; got {quote(jac)}"
         )
     capsule = tuple.__getitem__(fun, 0)
     wrong = _what_is_wrong(fun.signature)

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,11 +16,13 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run
+from lbfgsb._core.objective import quote
 from lbfgsb._endings import warn_of_mismatch
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._log import Log
-from lbfgsb._lowlevel import as_compiled, is_compiled
-from lbfgsb._options import as_options
+from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
+from lbfgsb._numbers import as_integer
+from lbfgsb._options import as_options, no_such_option
 from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._types import Vector
@@ -58,6 +60,7 @@ def minimize_lbfgsb(
     threads: int = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
+    **unknown: Never,
 ) -> OptimizeResult:
     r"""Minimise f(x) subject to l ≤ x ≤ u with the L-BFGS-B algorithm.
 
@@ -141,13 +144,14 @@ def minimize_lbfgsb(
         What goes to `logger`: < 0 nothing; 0 a summary; 0 < iprint < 99 a row every `iprint`
         iterations too; ≥ 99 the details of every iteration.
     logger : logging.Logger, optional
-        Receives that at level INFO. Nothing is ever printed.
+        Receives that at level INFO. Nothing is ever printed: without a logger `iprint` says
+        nothing. To watch a run in a word there is ``callback=lbfgsb.callbacks.Print()``.
     is_check_factorizations : bool, default False
         Compare every factorisation with its matrix and raise `ArithmeticError` if it is off.
     is_use_numba_jit : object, optional
         Of no effect: the core is compiled. Anything but None gives a `DeprecationWarning`.
     workers : int or map-like callable, optional
-        Evaluates differences in parallel, as in SciPy ≥ 1.16.
+        Evaluates differences in parallel, as in SciPy ≥ 1.16. Not with a gradient of your own.
     threads : int, default 1
         Threads for the solver's own work on large n. The result does not depend on it.
     x_scale : float or array_like of shape (n,), optional
@@ -226,6 +230,8 @@ def minimize_lbfgsb(
     >>> whole.success
     True
     """
+    if unknown:
+        raise no_such_option(next(iter(unknown)), minimize_lbfgsb.__kwdefaults__)
     start = as_start(x0, copy=False)
     lower, upper = as_bounds(bounds, start.size)
     options = as_options(
@@ -250,6 +256,7 @@ def minimize_lbfgsb(
     if is_compiled(fun):
         objective: Any = as_compiled(fun, jac)
     else:
+        check_fun(fun)
         gradient = make_gradient(
             fun,
             jac,
@@ -263,7 +270,7 @@ def minimize_lbfgsb(
         )
         objective = Objective(fun, gradient, isinstance(gradient, FiniteDifference))
     if update_fun_def is not None and not callable(update_fun_def):
-        raise TypeError(f"update_fun_def must be callable; got {update_fun_def!r}")
+        raise TypeError(f"update_fun_def must be callable; got {quote(update_fun_def)}")
     if is_use_numba_jit is not None:
         warnings.warn(
             "is_use_numba_jit has no effect: the core of lbfgsb 2 is compiled",
@@ -271,6 +278,9 @@ def minimize_lbfgsb(
             stacklevel=2,
         )
     callbacks = as_callbacks(callback)
+    iprint = as_integer("iprint", iprint, None)
+    if logger is not None and not callable(getattr(logger, "info", None)):
+        raise TypeError(f"logger must be a logging.Logger; got {quote(logger)}")
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
@@ -353,10 +363,14 @@ def _counts_of(checkpoint: OptimizeResult) -> tuple[int, int, int]:
 
 
 def _check_checkpoint(checkpoint: OptimizeResult, n: int) -> None:
-    if not isinstance(checkpoint, dict) or not {"x", "fun", "jac"} <= checkpoint.keys():
+    if not isinstance(checkpoint, OptimizeResult) or not {"x", "fun", "jac"} <= checkpoint.keys():
+        made = (
+            ", of which scipy.optimize.OptimizeResult(...) makes a result, without what goes on "
+            "to the same bits"
+        )
         raise TypeError(
             "checkpoint must be a result with x, fun and jac, as minimize_lbfgsb returns; "
-            f"got {type(checkpoint).__name__}"
+            f"got {type(checkpoint).__name__}{made if type(checkpoint) is dict else ''}"
         )
     hess_inv = checkpoint.get("hess_inv")
     if hess_inv is not None and hess_inv.shape[0] != n:

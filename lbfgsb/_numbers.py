@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lbfgsb._core.objective import quote
+
 
 def as_number(name: str, value: Any, least: float | None = 0.0) -> float:
     """Return a real number as a float.
@@ -32,11 +34,11 @@ def as_number(name: str, value: Any, least: float | None = 0.0) -> float:
     """
     if type(value) is not float:
         if isinstance(value, (str, bytes, bool)):
-            raise TypeError(f"{name} must be a real number; got {value!r}")
+            raise TypeError(f"{name} must be a real number; got {quote(value)}")
         try:
             value = float(value)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must be a real number; got {value!r}") from error
+            raise TypeError(f"{name} must be a real number; got {quote(value)}") from error
     if least is not None and not value >= least:
         expected = "a number" if least == -math.inf else f">= {least:g}"
         raise ValueError(f"{name} must be {expected}; got {value}")
@@ -70,7 +72,7 @@ def as_integer(name: str, value: Any, least: int | None) -> int:
         try:
             value = int(value) if value == int(value) else operator.index(value)
         except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"{name} must be an integer; got {value!r}") from error
+            raise TypeError(f"{name} must be an integer; got {quote(value)}") from error
     if least is not None and value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
     return max(-(2**62), min(value, 2**62))
@@ -98,7 +100,7 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     3
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer; got {value!r}")
+        raise TypeError(f"{name} must be an integer; got {quote(value)}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
     return int(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
@@ -10,6 +12,7 @@ from lbfgsb._numbers import as_integer, as_number, as_precision
 
 _DEFAULTS = defaults()
 _NAMES = [name for name in _DEFAULTS if name not in ("check", "compact")]
+_ALL_NAMES = [*_NAMES, "is_check_factorizations"]
 _MOST = 2**31 - 1  # what the core's int holds
 
 
@@ -29,6 +32,49 @@ def as_options(**options: Any) -> CheckedOptions:
         return _check(**options)
 
 
+# What users of other solvers call an option, or look for here.
+_ELSEWHERE = {
+    "options": "give each option by its own name, say maxiter=100",
+    "tol": "the tolerances are ftol and gtol",
+    "tolerance": "the tolerances are ftol and gtol",
+    "method": "there is one method",
+    "hess": "L-BFGS-B uses no Hessian",
+    "hessp": "L-BFGS-B uses no Hessian",
+    "constraints": "L-BFGS-B knows bounds alone",
+    "m": "the number of pairs is maxcor",
+    "history_size": "the number of pairs is maxcor",
+    "memory": "the number of pairs is maxcor",
+    "factr": "ftol is factr * 2.2e-16",
+    "pgtol": "its name is gtol",
+    "epsilon": "its name is eps",
+    "func": "its name is fun",
+    "fprime": "its name is jac",
+    "approx_grad": "leave jac out for numerical gradients",
+    "disp": "callback=lbfgsb.callbacks.Print() shows the run",
+    "verbose": "callback=lbfgsb.callbacks.Print() shows the run",
+}
+
+
+def no_such_option(name: str, names: Iterable[str]) -> TypeError:
+    """Return the error for an argument that there isn't, with what was meant if that is known.
+
+    Parameters
+    ----------
+    name : str
+    names : iterable of str
+        Of the arguments that there are.
+    """
+    names = list(names)
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    if name in _ELSEWHERE:
+        said = _ELSEWHERE[name]
+    elif near:
+        said = f"did you mean '{near[0]}'?"
+    else:
+        said = f"the options are {', '.join(names)}"
+    return TypeError(f"{name!r} is no option; {said}")
+
+
 def _check(
     *,
     ftarget: float | None = None,
@@ -42,7 +88,7 @@ def _check(
     }
     for name, value in options.items():
         if name not in _NAMES:
-            raise TypeError(f"{name!r} is no option; the options are {', '.join(_NAMES)}")
+            raise no_such_option(name, _ALL_NAMES)
         if isinstance(_DEFAULTS[name], int):
             values[name] = as_integer(name, value, None)
         else:

@@ -10,9 +10,9 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run_iterations
-from lbfgsb._core.objective import convert_gradient, convert_value, find_precision
+from lbfgsb._core.objective import convert_gradient, convert_value, find_precision, quote
 from lbfgsb._endings import ending, warn_of_mismatch
-from lbfgsb._lowlevel import as_compiled, is_compiled
+from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options
 from lbfgsb._result import Memory, make_result
@@ -83,6 +83,8 @@ class Solver(BaseSolver):
         x_scale: ArrayLike | None = None,
         **options: Any,
     ) -> Solver:
+        for name in _FOR_RUN & options.keys():
+            raise TypeError(f"{name!r} is no option of Solver: it goes to Solver.run, with fun")
         start = as_start(x0, copy=False)
         lower, upper = as_bounds(bounds, start.size)
         scale = as_scale(x_scale, start.size)
@@ -140,7 +142,7 @@ class Solver(BaseSolver):
             raise RuntimeError(f"nothing to tell: the run is over ({self.message})")
         if not self._asked:
             raise RuntimeError("tell needs a point from ask")
-        value, gradient = convert_value(f), convert_gradient(g, self.n)
+        value, gradient = convert_value(f, "f must be"), convert_gradient(g, self.n)
         if self._phase == _START:
             self._set_precision(max(find_precision(f), find_precision(g)))
         return self._answer(value, gradient)
@@ -191,12 +193,12 @@ class Solver(BaseSolver):
         'CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL'
         """
         count = 2**62 if iterations is None else as_integer("iterations", iterations, 1)
+        if not is_compiled(fun):
+            check_fun(fun)
         if is_compiled(fun):
             objective: Any = as_compiled(fun, jac)
-        elif not callable(fun):
-            raise TypeError(f"fun must be callable or a LowLevelCallable; got {fun!r}")
         elif jac is not True and not callable(jac):
-            raise TypeError(f"jac must be True or callable; got {jac!r}")
+            raise TypeError(f"jac must be True or callable; got {quote(jac)}")
         else:
             objective = Objective(fun, jac)
         run_iterations(self, objective, count)
@@ -231,6 +233,10 @@ class Solver(BaseSolver):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._options, self._snapshot(), self._asked)
+
+
+# What the other doors take with the options.
+_FOR_RUN = frozenset({"fun", "jac", "args", "x_shape"})
 
 
 def _rebuild(

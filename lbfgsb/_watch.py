@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, TypeGuard
 
 from lbfgsb._core.base_solver import BaseSolver
+from lbfgsb._core.objective import quote
 from lbfgsb._history import History
 from lbfgsb._log import Log
 from lbfgsb._options import as_options
@@ -37,17 +38,26 @@ def as_callbacks(callback: Any) -> list[Callable[..., Any]]:
     if callback is None:
         return []
     if callable(callback):
+        _refuse_class(callback)
         return [callback]
     try:
         callbacks = list(callback)
     except TypeError:
         raise TypeError(
-            f"callback must be callable or an iterable of callables; got {callback!r}"
+            f"callback must be callable or an iterable of callables; got {quote(callback)}"
         ) from None
     for one in callbacks:
         if not callable(one):
-            raise TypeError(f"callback must be an iterable of callables; it has {one!r}")
+            raise TypeError(f"callback must be an iterable of callables; it has {quote(one)}")
+        _refuse_class(one)
     return callbacks
+
+
+def _refuse_class(callback: Any) -> None:
+    """``callback=History`` would make a new history of each iterate, and watch nothing."""
+    if isinstance(callback, type) and any("__call__" in vars(kind) for kind in callback.__mro__):
+        name = callback.__name__
+        raise TypeError(f"callback must be an instance: {name}(); got the class {name} itself")
 
 
 class Watch:
@@ -162,14 +172,30 @@ def is_history(callback: Any) -> TypeGuard[History]:
     return isinstance(callback, History) and type(callback).__call__ is History.__call__
 
 
+def _check_parameters(callback: Any, signature: inspect.Signature) -> None:
+    """Refuse a function that can't be called with one or two arguments, before the run."""
+    for arguments in ((None,), (None, None)):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return
+    raise TypeError(
+        "callback must take (xk), (xk, state), or the keyword intermediate_result alone; "
+        f"{getattr(callback, '__name__', type(callback).__name__)} takes {signature}"
+    )
+
+
 def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
     """Return a function of the state that calls `callback` as its signature asks."""
     try:
-        parameters = inspect.signature(callback).parameters
+        signature = inspect.signature(callback)
     except (TypeError, ValueError):  # some builtins have none
         return lambda state: callback(state.x)
+    parameters = signature.parameters
     if set(parameters) == {"intermediate_result"}:
         return lambda state: callback(intermediate_result=state)
+    _check_parameters(callback, signature)
     positional = 0
     for p in parameters.values():
         if p.kind is p.VAR_POSITIONAL:

@@ -8,7 +8,7 @@ array; or, with a compiled objective, the threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,10 @@ from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
-from lbfgsb._core.objective import find_precision
+from lbfgsb._core.objective import find_precision, quote
 from lbfgsb._endings import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
-from lbfgsb._lowlevel import as_compiled, is_compiled
-from lbfgsb._options import as_options
+from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
+from lbfgsb._options import as_options, no_such_option
 from lbfgsb._types import Vector
 
 Indices = NDArray[np.intp]
@@ -50,6 +50,7 @@ def minimize_batch(
     threads: int = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
+    **unknown: Never,
 ) -> OptimizeResult:
     """Minimise many functions of n variables at once, each subject to its bounds.
 
@@ -136,6 +137,8 @@ def minimize_batch(
     >>> bool(res.success.all()), np.median(res.x, axis=0).round(2)
     (True, array([2., 3.]))
     """
+    if unknown:
+        raise no_such_option(next(iter(unknown)), minimize_batch.__kwdefaults__)
     starts = as_starts(x0, copy=is_compiled(fun))
     count, n = starts.shape
     lower, upper = as_bound_rows(bounds, count, n)
@@ -157,15 +160,14 @@ def minimize_batch(
     )
     scale = as_scale(x_scale, n)
     if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be callable; got {callback!r}")
+        raise TypeError(f"callback must be callable; got {quote(callback)}")
     if is_compiled(fun):
         if callback is not None:
             raise ValueError("callback can't be called where fun is a LowLevelCallable")
         objective, data = as_compiled(fun), _addresses(args, count)
         arrays = solve_compiled(objective, data, starts, lower, upper, options, scale)
         return _make_result(arrays, int(arrays["nfev"].sum()))
-    if not callable(fun):
-        raise TypeError(f"fun must be callable; got {fun!r}")
+    check_fun(fun)
     rows = _Rows(args, count)
     solvers = Lockstep(starts, lower, upper, options, scale)
     del starts, lower, upper  # the solvers have their own
@@ -279,7 +281,7 @@ def _addresses(args: Sequence[Any], count: int) -> Indices | None:
     if not isinstance(args, (tuple, list)) or len(args) > 1:
         raise ValueError(
             "with a LowLevelCallable, args must be empty or have one entry, the data of the "
-            f"problems; got {args!r}"
+            f"problems; got {quote(args)}"
         )
     if len(args) == 0:
         return None

@@ -30,6 +30,7 @@ from typing import IO, Any, Self
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from lbfgsb._core.objective import quote
 from lbfgsb._history import NUMBERS, History
 from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_count, as_number
@@ -438,7 +439,7 @@ class TensorBoard(Callback):
 
     def __init__(self, writer: Any, every: int = 1, prefix: str = "lbfgsb/") -> None:
         if not callable(getattr(writer, "add_scalar", None)):
-            raise TypeError(f"writer must have a method add_scalar; got {writer!r}")
+            raise TypeError(f"writer must have a method add_scalar; got {quote(writer)}")
         self.writer, self.every, self.prefix = writer, as_count("every", every), prefix
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:
@@ -657,7 +658,7 @@ class _Monitor:
             self.name = monitor
         else:
             raise ValueError(
-                f"monitor must be callable or one of {', '.join(NUMBERS)}; got {monitor!r}"
+                f"monitor must be callable or one of {', '.join(NUMBERS)}; got {quote(monitor)}"
             )
         self._monitor = monitor
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bounds
+from lbfgsb._core.objective import quote
 from lbfgsb._history import History
 from lbfgsb._types import Vector
 
@@ -134,7 +135,7 @@ def plot_convergence(
 def check_x(x: str) -> None:
     """Raise ValueError if `x` names no horizontal axis."""
     if x not in _X_LABELS:
-        raise ValueError(f"x must be 'nit', 'nfev' or 'time'; got {x!r}")
+        raise ValueError(f"x must be 'nit', 'nfev' or 'time'; got {quote(x)}")
 
 
 def _as_runs(

@@ -31,6 +31,7 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from lbfgsb import _scipy
 from lbfgsb._bounds import as_bounds
+from lbfgsb._core.objective import quote
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
 from lbfgsb._types import Vector
@@ -224,7 +225,7 @@ def scipy_method(
     scheme = options.pop("scheme", None)
     if scheme is not None:
         if scheme not in METHODS:
-            raise ValueError(f"scheme must be one of {list(METHODS)}; got {scheme!r}")
+            raise ValueError(f"scheme must be one of {list(METHODS)}; got {quote(scheme)}")
         if jac is None or jac is False:
             jac = scheme
     callbacks = _as_callbacks(callback)
@@ -487,8 +488,8 @@ def _printing_options() -> frozenset[str]:
 @functools.cache
 def _known_options() -> frozenset[str]:
     """Those of `minimize_lbfgsb`; `workers` is known where the installed SciPy knows it."""
-    return frozenset(inspect.signature(minimize_lbfgsb).parameters) - (
-        {"x0", "fun", "jac", "bounds", "callback"} | ({"workers"} - _scipys_parameters().keys())
+    return frozenset(minimize_lbfgsb.__kwdefaults__) - (
+        {"jac", "bounds", "callback"} | ({"workers"} - _scipys_parameters().keys())
     )
 
 
@@ -599,7 +600,7 @@ def _solve(
 ) -> OptimizeResult:
     """Minimise, from SciPy's arguments to SciPy's result."""
     if not callable(fun):
-        raise TypeError(f"fun must be callable; got {fun!r}")
+        raise TypeError(f"fun must be callable; got {quote(fun)}")
     if not isinstance(args, tuple):
         args = (args,)
     if bounds is not None and not hasattr(bounds, "lb") and not hasattr(bounds, "__len__"):
@@ -611,6 +612,8 @@ def _solve(
         gradient = _flat(jac, args)
     elif isinstance(jac, str) and jac in METHODS:
         gradient = jac
+    if gradient is True or callable(gradient):
+        options.pop("workers", None)  # SciPy has no use for it either, and says nothing
     if args and jac is not True:
         fun = _WithArgs(fun, args)
     result = minimize_lbfgsb(

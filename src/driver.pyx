@@ -274,7 +274,7 @@ cdef class Objective:
         else:
             self.calls_of_fun = 1
             value = self.ask(solver, self.fun, x)
-        f[0] = as_value(value)
+        f[0] = as_value_alone(value)
         if solver.s.phase == START:
             solver_set_precision(&solver.s, precision_of(value))
             solver_tell_value(&solver.s, f[0])
@@ -310,6 +310,14 @@ cdef class Objective:
             return function(x)
         finally:
             guard_resume(&solver.guard)
+
+
+cdef double as_value_alone(object value) except? -1.0:
+    """f as a double, where fun is not meant to return the gradient too."""
+    if isinstance(value, tuple) and len(value) == 2:
+        raise TypeError('fun must return a scalar; got a tuple of 2: did you mean jac=True, '
+                        'by which fun returns the pair (f, g)?')
+    return as_value(value)
 
 
 cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, on_iterate,

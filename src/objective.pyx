@@ -9,6 +9,8 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
 
+import reprlib
+
 import numpy as np
 
 cnp.import_array()
@@ -107,8 +109,8 @@ cdef double as_value(object value) except? -1.0:
     return convert_value(value)
 
 
-def convert_value(value):
-    """Return f as a float, or raise.
+def convert_value(value, must='fun must return'):
+    """Return f as a float, or raise; `must` begins the message.
 
     >>> from lbfgsb._core.objective import convert_value
     >>> import numpy as np
@@ -118,18 +120,18 @@ def convert_value(value):
     shape = np.shape(value) if not isinstance(value, (str, bytes)) else ()
     size = int(np.prod(shape))
     if size != 1:
-        raise ValueError('fun must return a scalar or an array of one element; '
+        raise ValueError(f'{must} a scalar or an array of one element; '
                          f'got an array of shape {shape}')
     if shape:
         value = np.asarray(value).reshape(-1)[0]
     if isinstance(value, np.ndarray):
         value = value[()]
     if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
-        raise TypeError(f'fun must return a real number; got {describe(value)}')
+        raise TypeError(f'{must} a real number; got {describe(value)}')
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f'fun must return a real number; got {describe(value)}') from error
+        raise TypeError(f'{must} a real number; got {describe(value)}') from error
 
 
 cdef object as_gradient(object g, Py_ssize_t n):
@@ -163,11 +165,38 @@ def convert_gradient(g, Py_ssize_t n):
     return np.require(array, np.float64, ['C', 'A'])
 
 
+# What a message may spend on a value that the user gave.
+cdef Py_ssize_t LONGEST = 80
+REPR = reprlib.Repr()
+REPR.maxother = REPR.maxstring = 60
+
+
+def quote(value):
+    """Return `value` for a message, however large it is: an array by its type and shape.
+
+    >>> from lbfgsb._core.objective import quote
+    >>> quote('a'), quote(3), quote(dict), quote(np.zeros(900))
+    ("'a'", '3', 'the class dict', 'an array of dtype float64 and shape (900,)')
+    """
+    if isinstance(value, type):
+        return f'the class {value.__name__}'
+    if isinstance(value, np.ndarray):
+        return f'an array of dtype {value.dtype} and shape {value.shape}'
+    text = ' '.join(REPR.repr(value).split())
+    return text if len(text) <= LONGEST else f'{text[:LONGEST - 3]}...'
+
+
 def describe(value):
-    """Return the type of `value` and, if short, the value."""
-    text = repr(value)
-    name = type(value).__name__
-    return name if value is None or len(text) > 60 else f'{name} {text}'
+    """Return the type of `value` and the value, as short as `quote` makes it.
+
+    >>> from lbfgsb._core.objective import describe
+    >>> describe('a'), describe(None), describe(dict)
+    ("str 'a'", 'NoneType', 'the class dict')
+    """
+    if value is None:
+        return 'NoneType'
+    text = quote(value)
+    return text if isinstance(value, (type, np.ndarray)) else f'{type(value).__name__} {text}'
 
 
 cdef class CompiledObjective:

@@ -489,7 +489,7 @@ FUN_C = as_c(lambda x, g: never(x))
 @pytest.mark.parametrize(
     ("given", "error", "text"),
     [
-        ({"fun": 3}, TypeError, "fun must be callable; got 3"),
+        ({"fun": 3}, TypeError, "fun must be callable or a LowLevelCallable; got 3"),
         ({"x0": [1.0, 2.0]}, ValueError, r"x0 must have the shape \(B, n\).*\(2,\)"),
         ({"x0": np.empty((0, 2))}, ValueError, r"x0 must have the shape.*\(0, 2\)"),
         ({"x0": np.empty((2, 0))}, ValueError, r"x0 must have the shape.*\(2, 0\)"),

@@ -89,7 +89,10 @@ def test_signature():
         "x_scale": None,
         "fun_precision": None,
     }
-    parameters = inspect.signature(minimize_lbfgsb).parameters
+    parameters = dict(inspect.signature(minimize_lbfgsb).parameters)
+    # It catches what is misspelt, and no type checker lets anything through to it.
+    unknown = parameters.pop("unknown")
+    assert (unknown.kind, unknown.annotation) == (inspect.Parameter.VAR_KEYWORD, "Never")
     assert {name: p.default for name, p in parameters.items()} == expected
     assert list(parameters) == list(expected)
     assert {p.kind for p in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
