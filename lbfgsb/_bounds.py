@@ -29,8 +29,9 @@ def as_start(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
 
     Parameters
     ----------
-    x0 : array_like, shape (n,)
-        Real numbers of any dtype. A scalar is a problem with n = 1.
+    x0 : array_like
+        n real numbers of any dtype. A scalar is a problem with n = 1; an array of more than one
+        dimension is flattened, row by row.
     copy : bool, default True
         Return a fresh vector. If False, what is returned may be `x0` itself and is only to be
         read: for a solver, which copies it anyway.
@@ -47,7 +48,7 @@ def as_start(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
     TypeError
         If `x0` is complex or is not made of numbers.
     ValueError
-        If `x0` is empty, has more than one dimension, or holds NaN or infinity.
+        If `x0` is empty, or holds NaN or infinity.
 
     Examples
     --------
@@ -59,11 +60,6 @@ def as_start(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
     a = _as_array(name, x0, "a vector of real numbers")
     if a.size == 0:
         raise ValueError(f"{name} cannot be an empty vector! It has shape {a.shape}.")
-    if a.ndim > 1:
-        raise ValueError(
-            f"{name} must be a vector of shape (n,); it has shape {a.shape}. "
-            "Flatten it, and reshape x inside fun."
-        )
     return _as_finite(name, x0, a.reshape(-1), copy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, Never
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
+from lbfgsb._arguments import no_arguments, of_x_alone
 from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run
@@ -60,6 +61,8 @@ def minimize_lbfgsb(
     threads: int = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
+    args: Any = (),
+    x_shape: Sequence[int] | None = None,
     **unknown: Never,
 ) -> OptimizeResult:
     r"""Minimise f(x) subject to l ≤ x ≤ u with the L-BFGS-B algorithm.
@@ -69,7 +72,8 @@ def minimize_lbfgsb(
     Parameters
     ----------
     x0 : array_like, shape (n,)
-        The start; clipped into the bounds before the first evaluation.
+        The start; clipped into the bounds before the first evaluation. An array of more than one
+        dimension is flattened, row by row; see `x_shape`.
     fun : callable or scipy.LowLevelCallable
         The objective: ``fun(x) -> float``, or ``fun(x) -> (float, ndarray)`` if `jac` is True.
         x is an array of float64, shape (n,), that is never written again while you hold it.
@@ -165,6 +169,13 @@ def minimize_lbfgsb(
         float16 or bfloat16, of a NumPy scalar or an array of any library. Changes of f that
         this hides do not end the line search, the run goes on while the gradient tells that it
         gains, and steps of numerical gradients are chosen to suit it.
+    args : tuple, default ()
+        Further arguments: ``fun(x, *args)``, ``jac(x, *args)``. What is no tuple is one argument.
+        Not with a compiled `fun`, whose data are in its LowLevelCallable.
+    x_shape : tuple of int, optional
+        The shape in which `fun` and `jac` get x, say ``x_shape=x0.shape``; the gradient may come
+        back in that shape, or as (n,). All else, bounds, `x_scale`, callbacks and the x and jac of
+        the result, is of shape (n,): ``res.x.reshape(x_shape)``. Not with a compiled `fun`.
 
     Returns
     -------
@@ -254,9 +265,11 @@ def minimize_lbfgsb(
     scale = as_scale(x_scale, start.size)
     gradient: Any = None
     if is_compiled(fun):
+        no_arguments(args, x_shape)
         objective: Any = as_compiled(fun, jac)
     else:
         check_fun(fun)
+        fun, jac = of_x_alone(fun, jac, args, x_shape, start.size)
         gradient = make_gradient(
             fun,
             jac,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
+from lbfgsb._arguments import no_arguments, of_x_alone
 from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run_iterations
@@ -28,7 +30,8 @@ class Solver(BaseSolver):
     Parameters
     ----------
     x0 : array_like, shape (n,)
-        The start; clipped into the bounds.
+        The start; clipped into the bounds. An array of more than one dimension is flattened, row
+        by row; `ask` gives points of shape (n,).
     bounds : scipy.optimize.Bounds, sequence of (min, max), or ndarray of shape (n, 2), optional
         None and ±inf mean no bound.
     x_scale : float or array_like of shape (n,), optional
@@ -147,7 +150,15 @@ class Solver(BaseSolver):
             self._set_precision(max(find_precision(f), find_precision(g)))
         return self._answer(value, gradient)
 
-    def run(self, fun: Any, jac: Any = True, *, iterations: int | None = None) -> bool:
+    def run(
+        self,
+        fun: Any,
+        jac: Any = True,
+        *,
+        iterations: int | None = None,
+        args: Any = (),
+        x_shape: Sequence[int] | None = None,
+    ) -> bool:
         """Let `fun` answer: ask and tell until the run is over, or for some iterations.
 
         Parameters
@@ -161,6 +172,9 @@ class Solver(BaseSolver):
             Come back after so many more accepted iterates, at least 1. The run goes on with the
             next call, or with `ask` and `tell`, to the same bits as if it had not paused. By
             default the run goes on to its end.
+        args, x_shape : optional
+            Further arguments of `fun` and `jac`, and the shape in which they get x, as in
+            `minimize_lbfgsb`.
 
         Returns
         -------
@@ -196,11 +210,12 @@ class Solver(BaseSolver):
         if not is_compiled(fun):
             check_fun(fun)
         if is_compiled(fun):
+            no_arguments(args, x_shape)
             objective: Any = as_compiled(fun, jac)
         elif jac is not True and not callable(jac):
             raise TypeError(f"jac must be True or callable; got {quote(jac)}")
         else:
-            objective = Objective(fun, jac)
+            objective = Objective(*of_x_alone(fun, jac, args, x_shape, self.n))
         run_iterations(self, objective, count)
         self._asked = False
         return self.done

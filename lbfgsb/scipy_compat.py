@@ -489,7 +489,7 @@ def _printing_options() -> frozenset[str]:
 def _known_options() -> frozenset[str]:
     """Those of `minimize_lbfgsb`; `workers` is known where the installed SciPy knows it."""
     return frozenset(minimize_lbfgsb.__kwdefaults__) - (
-        {"jac", "bounds", "callback"} | ({"workers"} - _scipys_parameters().keys())
+        {"jac", "bounds", "callback", "args"} | ({"workers"} - _scipys_parameters().keys())
     )
 
 

@@ -88,6 +88,8 @@ def test_signature():
         "threads": 1,
         "x_scale": None,
         "fun_precision": None,
+        "args": (),
+        "x_shape": None,
     }
     parameters = dict(inspect.signature(minimize_lbfgsb).parameters)
     # It catches what is misspelt, and no type checker lets anything through to it.
@@ -1113,7 +1115,6 @@ def test_get_grad_projection_inf_norm():
 
 BAD = {
     "x0 empty": ({"x0": []}, "x0"),
-    "x0 2-D": ({"x0": [[1.0, 2.0]]}, "x0"),
     "x0 complex": ({"x0": [1j, 2.0]}, "x0"),
     "x0 NaN": ({"x0": [np.nan, 2.0]}, "x0"),
     "x0 non-numeric": ({"x0": ["a", "b"]}, "x0"),
