@@ -36,7 +36,7 @@ ENDS: tuple[tuple[int, bool, str], ...] = (
 )
 NO_STEP = 6
 NOT_FINITE = 7
-_STOPPED = 8
+STOPPED = 8
 
 ABNORMAL = 2  # a status
 
@@ -51,9 +51,9 @@ UNITS = 100
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     """Return status, success and message of a run as it stands."""
     status, success, message = ENDS[solver._reason]
-    if solver._reason == _STOPPED and math.isnan(solver.fun):
+    if solver._reason == STOPPED and math.isnan(solver.fun):
         success = False  # the objective ended the run before f was known
-    if solver._reason == _STOPPED and solver._stop_reason is not None:
+    if solver._reason == STOPPED and solver._stop_reason is not None:
         message += f": {solver._stop_reason}"
     elif solver._reason == NOT_FINITE:
         message += what_is_not_finite(solver.fun, solver.jac)

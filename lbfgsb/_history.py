@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,10 @@ class History(Recorder):
     and its clock goes on too. Any other run begins it anew. With an empty history, the resumed
     run's own iterates are recorded; their numbers, in ``nit``, still are those of the whole.
 
+    Of a batch (`lbfgsb.minimize_batch`) there is a row for each call of the objective, as of a run
+    on the sum of the functions: fun is that sum over the problems whose f is finite,
+    projected_gradient the largest of all, nit, nfev and njev the calls so far.
+
     The arrays are read-only views and never change: those of a run that goes on do not grow.
     A result has a copy of the first history of its run, as the attribute ``res.history``.
 
@@ -79,10 +83,17 @@ class History(Recorder):
     array([0, 1])
     """
 
+    # A batch is to it one run, that of the sum of the functions.
+    sees_batch_as_one: ClassVar[bool] = True
+
     def __init__(self, x_every: int = 0, bounds_every: int = 0) -> None:
         super().__init__(
             as_count("x_every", x_every, least=0), as_count("bounds_every", bounds_every, least=0)
         )
+
+    def _begin_anew(self) -> None:
+        """Forget all, and start the clock."""
+        Recorder.__init__(self, self.x_every, self.bounds_every)
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:
         """Add an iterate. Runs of lbfgsb need no call: their driver writes the rows."""

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
 from lbfgsb._core.base_solver import BaseSolver, unscaled_pairs
-from lbfgsb._endings import ending
+from lbfgsb._endings import ENDS, ending
 from lbfgsb._hess_inv import LazyInvHessProduct, memory_behind
 from lbfgsb._types import Vector
 
@@ -69,6 +69,104 @@ def _pairs_of(snapshot: dict[str, Any]) -> tuple[Vector, Vector]:
 
 class Result(OptimizeResult):
     """An `OptimizeResult` that a later run can go on from; what it needs is not an item."""
+
+
+class BatchResult(OptimizeResult):
+    """The result of many problems at once: each field has an item for each of them.
+
+    ``batch[3]`` is the result of one, and ``batch["x"]`` a field, as is ``batch.x``.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, (int, np.integer)):
+            return self._one(int(key))
+        return super().__getitem__(key)
+
+    def _one(self, i: int) -> Result:
+        """Return the result of one problem, in arrays of its own."""
+        count = len(self["fun"])
+        if not -count <= i < count:
+            raise IndexError(f"there are {count} problems; got {i}")
+        return Result(
+            {name: _item(self[name][i]) for name in _FIELDS_OF_ONE if name in self},
+        )
+
+    def as_one(self) -> OptimizeResult:
+        """Return the batch as one run, that on the sum of the functions, for who watches it.
+
+        The variables of all problems are those of the sum, so that the inf-norm of its projected
+        gradient is the largest of theirs. Problems whose f is not finite are left out of the sum.
+        """
+        fun, norm, status = self["fun"], self["projected_gradient"], self["status"]
+        running = int(np.count_nonzero(status < 0))
+        converged = int(np.count_nonzero(status == 0))
+        words = f"{converged} OF {fun.size} PROBLEMS CONVERGED"
+        others = [(int(s), int(np.count_nonzero(status == s))) for s in np.unique(status) if s > 0]
+        words += "".join(f", {count} WITH STATUS {s}" for s, count in others)
+        return OptimizeResult(
+            x=self["x"],
+            fun=float(fun[np.isfinite(fun)].sum()),
+            jac=self["jac"],
+            nfev=self["nrounds"],
+            njev=self["nrounds"],
+            nit=self["nrounds"],
+            status=-1 if running else int(status.max()),
+            success=bool(self["success"].all()),
+            message="RUNNING" if running else words,
+            projected_gradient=float(norm[~np.isnan(norm)].max(initial=0.0)),
+            running=running,
+            converged=converged,
+            problems=fun.size,
+        )
+
+    def __repr__(self) -> str:
+        if not {"x", "message", *_NUMBERS_OF_ONE} <= self.keys():
+            return super().__repr__()
+        count, n = self["x"].shape
+        ends: dict[str, int] = {}
+        for message in self["message"]:
+            end = next((end for end in _BY_LENGTH if message.startswith(end)), message)
+            ends[end] = ends.get(end, 0) + 1
+        width = len(str(count))
+        lines = [f"{'problems':>18}: {count} of n = {n}; batch[i] is the result of one"]
+        lines += [
+            f"{'' if i else 'message':>18}{' ' if i else ':'} {many:{width}} {_cut(end)}"
+            for i, (end, many) in enumerate(sorted(ends.items(), key=lambda item: -item[1]))
+        ]
+        lines.append(f"{'success':>18}: {np.count_nonzero(self['success'])} of {count}")
+        lines.append(f"{'nrounds':>18}: {self['nrounds']}")
+        lines.append(f"{'':18}  {'least':>11} {'median':>11} {'largest':>11}")
+        lines += [f"{name:>18}: {_spread(self[name])}" for name in _NUMBERS_OF_ONE]
+        lines.append(f"{'x, jac':>18}: arrays of shape {(count, n)}")
+        if "history" in self.__dict__:
+            lines.append(f"{'history':>18}: {self.__dict__['history']!r}")
+        return "\n".join(lines)
+
+
+_NUMBERS_OF_ONE = ("fun", "projected_gradient", "gradient_mismatch", "nit", "nfev", "njev")
+_FIELDS_OF_ONE = (
+    *("x", "fun", "jac", "nfev", "njev", "nit", "status", "message", "success"),
+    *("projected_gradient", "gradient_mismatch"),
+)
+_BY_LENGTH = sorted((message for _, _, message in ENDS), key=len, reverse=True)
+
+
+def _item(value: Any) -> Any:
+    """Return an element as Python has it, or a row as an array of its own."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _cut(words: str, width: int = 52) -> str:
+    return words if len(words) <= width else f"{words[: width - 3]}..."
+
+
+def _spread(values: Vector) -> str:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return "none is finite"
+    return " ".join(f"{v:11.6g}" for v in (finite.min(), np.median(finite), finite.max()))
 
 
 def make_result(solver: BaseSolver, memory: Memory) -> Result:

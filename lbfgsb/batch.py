@@ -7,7 +7,10 @@ array; or, with a compiled objective, the threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
 from typing import Any, Never
 
 import numpy as np
@@ -17,10 +20,13 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
 from lbfgsb._core.objective import find_precision, quote
-from lbfgsb._endings import ENDS, NOT_FINITE, what_is_not_finite, why_no_step
+from lbfgsb._endings import ENDS, NOT_FINITE, STOPPED, what_is_not_finite, why_no_step
+from lbfgsb._history import History
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._options import as_options, no_such_option
+from lbfgsb._result import BatchResult
 from lbfgsb._types import Vector
+from lbfgsb._watch import as_callbacks
 
 Indices = NDArray[np.intp]
 
@@ -46,7 +52,7 @@ def minimize_batch(
     gtol_linesearch: float = 0.9,
     xtol_linesearch: float = 0.1,
     eps_SY: float = 2.2e-16,
-    callback: Callable[[OptimizeResult], Any] | None = None,
+    callback: Callable[..., Any] | Iterable[Callable[..., Any]] | None = None,
     threads: int = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
@@ -79,11 +85,13 @@ def minimize_batch(
     maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch, \
     gtol_linesearch, xtol_linesearch, eps_SY
         For each problem, as in `minimize_lbfgsb` and with its defaults.
-    callback : callable, optional
+    callback : callable or iterable of callables, optional
         ``callback(intermediate_result)`` after each call of `fun`, with the fields of the result as
         they stand: x is the last accepted iterate, status −1 where a problem runs. The arrays are
         yours. Returning True, or raising ``StopIteration``, ends all that run with status 3; an
-        array of bool, shape (B,), those of them that it says. Not with a LowLevelCallable.
+        array of bool, shape (B,), those of them that it says. Those of `lbfgsb.callbacks` see the
+        batch as one run, that on the sum of the functions, with a round for an iterate. Not with a
+        LowLevelCallable.
     threads : int, default 1
         Threads for the solvers' own work, from 512 problems each on, or for whole problems with a
         LowLevelCallable. The results do not depend on it.
@@ -102,6 +110,11 @@ def minimize_batch(
           `minimize_lbfgsb` gives them for each problem alone;
         - nit, nfev, njev, status (B,) of int, success (B,) of bool, message, a list of B strings;
         - nrounds: how many times `fun` was called.
+
+        ``res[3]`` is the result of one problem, an `OptimizeResult` with its own x, fun, …, for
+        `diagnose`, say. As the `checkpoint` of `minimize_lbfgsb` it is a start from its x, f and
+        gradient whose counts go on: a batch gives no pairs away. If a `History` was among the
+        callbacks, the attribute ``res.history`` is a copy of it.
 
     Raises
     ------
@@ -159,10 +172,9 @@ def minimize_batch(
         fun_precision=fun_precision,
     )
     scale = as_scale(x_scale, n)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be callable; got {quote(callback)}")
+    callbacks = as_callbacks(callback)
     if is_compiled(fun):
-        if callback is not None:
+        if callbacks:
             raise ValueError("callback can't be called where fun is a LowLevelCallable")
         objective, data = as_compiled(fun), _addresses(args, count)
         arrays = solve_compiled(objective, data, starts, lower, upper, options, scale)
@@ -171,15 +183,17 @@ def minimize_batch(
     rows = _Rows(args, count)
     solvers = Lockstep(starts, lower, upper, options, scale)
     del starts, lower, upper  # the solvers have their own
-    _run(solvers, fun, rows, callback)
-    return _make_result(solvers.state(), solvers.rounds)
+    watch = _Watch(callbacks, solvers)
+    with watch:
+        _run(solvers, fun, rows, watch)
+    return watch.result()
 
 
 def _run(
     solvers: Lockstep,
     fun: Callable[..., Any],
     rows: _Rows,
-    callback: Callable[[OptimizeResult], Any] | None,
+    watch: _Watch,
 ) -> None:
     """Drive all problems to their ends."""
     while solvers.running:
@@ -199,22 +213,103 @@ def _run(
         del pair, X  # the array is used again if nobody else holds it
         solvers.tell(F, G)
         del F, G  # they may be made of X
-        if callback is not None:
-            solvers.stop(_call(callback, solvers))
+        watch.on_round()
 
 
-def _call(callback: Callable[[OptimizeResult], Any], solvers: Lockstep) -> NDArray[np.uint8]:
-    """Return which problems `callback` ends, as a mask (B,)."""
+class _Watch:
+    """The callbacks of a batch; a context manager, in which it takes place.
+
+    They meet what `lbfgsb._watch.Watch` does for one run: ``begin_run(state)`` before anything is
+    evaluated, a call for each round, and ``end_run(state)``, however the batch ends.
+    """
+
+    def __init__(self, callbacks: list[Callable[..., Any]], solvers: Lockstep) -> None:
+        self._callbacks, self._solvers = callbacks, solvers
+        self._calls = [_as_call(one) for one in callbacks]
+        self._why: dict[int, str] = {}  # what a callback has ended each problem for
+        self._ends = ExitStack()
+
+    def __enter__(self) -> None:
+        try:
+            for callback in self._callbacks:
+                if isinstance(callback, History):
+                    callback._begin_anew()
+                begin, end = (getattr(callback, f"{name}_run", None) for name in ("begin", "end"))
+                if begin is not None:
+                    begin(self._state_for(callback))
+                if end is not None:
+                    self._ends.callback(self._tell_end, end, callback)
+        except BaseException:
+            self._ends.close()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ends.__exit__(kind, error, traceback)
+
+    def on_round(self) -> None:
+        """Tell all callbacks of the round, and end the problems that they want to end."""
+        masks = []
+        for callback, call in zip(self._callbacks, self._calls, strict=True):
+            try:
+                said = call(self._state_for(callback))
+            except StopIteration as stop:
+                said = True
+                if stop.args:
+                    for i in self._solvers.rows().tolist():
+                        self._why.setdefault(i, str(stop.args[0]))
+            masks.append(_as_mask(said, self._solvers.count))
+        if masks:
+            self._solvers.stop(np.bitwise_or.reduce(masks))
+
+    def result(self) -> BatchResult:
+        """Return the result as it stands."""
+        result = _make_result(self._solvers.state(), self._solvers.rounds, self._why)
+        for callback in self._callbacks:
+            if isinstance(callback, History):
+                result.__dict__["history"] = callback.copy()
+                break
+        return result
+
+    def _tell_end(self, end: Callable[[OptimizeResult], Any], callback: Callable[..., Any]) -> None:
+        end(self._state_for(callback))
+
+    def _state_for(self, callback: Callable[..., Any]) -> OptimizeResult:
+        """Return the state of the batch in arrays of its own, or as one run."""
+        state = _make_result(self._solvers.state(), self._solvers.rounds, self._why)
+        return state.as_one() if getattr(callback, "sees_batch_as_one", False) else state
+
+
+def _as_call(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:
+    """Return a function of the state that calls `callback` as its signature asks."""
     try:
-        said = callback(_make_result(solvers.state(), solvers.rounds))
-    except StopIteration:
-        said = True
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some builtins have none
+        return callback
+    if set(signature.parameters) == {"intermediate_result"}:
+        return lambda state: callback(intermediate_result=state)
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(
+            "callback must take one argument, the state of all problems; "
+            f"{getattr(callback, '__name__', type(callback).__name__)} takes {signature}"
+        ) from None
+    return callback
+
+
+def _as_mask(said: Any, count: int) -> NDArray[np.uint8]:
+    """Return which problems a callback ends, as a mask (B,)."""
     mask = np.asarray(said is not None and said)
     if mask.ndim == 0:
-        return np.full(solvers.count, bool(mask), dtype=np.uint8)
-    if mask.shape != (solvers.count,) or mask.dtype != bool:
+        return np.full(count, bool(mask), dtype=np.uint8)
+    if mask.shape != (count,) or mask.dtype != bool:
         raise ValueError(
-            f"callback must return None, a bool, or an array of bool of shape ({solvers.count},); "
+            f"callback must return None, a bool, or an array of bool of shape ({count},); "
             f"got an array of {mask.dtype} of shape {mask.shape}"
         )
     return mask.astype(np.uint8)
@@ -303,14 +398,19 @@ def _addresses(args: Sequence[Any], count: int) -> Indices | None:
     )
 
 
-def _make_result(arrays: dict[str, Any], rounds: int) -> OptimizeResult:
+def _make_result(
+    arrays: dict[str, Any], rounds: int, why: dict[int, str] | None = None
+) -> BatchResult:
     reason = arrays.pop("reason")
     message = [ENDS[r][2] for r in reason.tolist()]
     for i in np.flatnonzero(reason == NOT_FINITE):
         message[i] += what_is_not_finite(arrays["fun"][i], arrays["jac"][i])
     for i, failure in arrays.pop("failures").items():
         message[i] += why_no_step(arrays["fun"][i], *failure)
-    return OptimizeResult(
+    for i, said in (why or {}).items():
+        if reason[i] == STOPPED:
+            message[i] += f": {said}"
+    return BatchResult(
         **arrays,
         status=_STATUS[reason],
         success=_SUCCESS[reason] & ~np.isnan(arrays["fun"]),

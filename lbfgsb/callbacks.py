@@ -2,7 +2,9 @@
 
 Each takes the state of the run as the keyword argument ``intermediate_result``, so that it works
 alone or in a list with every function of lbfgsb, and with `scipy.optimize.minimize`. SciPy's own
-solvers tell x and f alone: what is not known is left out.
+solvers tell x and f alone: what is not known is left out. A batch is to them one run, that on the
+sum of the functions: f is the sum, the projected gradient the largest, an iterate a call of the
+objective.
 
 A run of lbfgsb also tells when it begins and ends (``begin_run(state)``, ``end_run(state)``). For
 a solver that does not, a ``with`` statement does::
@@ -25,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -52,8 +54,15 @@ __all__ = [
 ]
 
 
+# What the state of a batch has in addition: how many problems.
+_OF_BATCH = ("running", "converged")
+
+
 class Callback:
     """What the other classes share: a run that begins and ends, and numbers of its iterates."""
+
+    # `lbfgsb.minimize_batch` gives it the batch as one run.
+    sees_batch_as_one: ClassVar[bool] = True
 
     _iterates = 0
 
@@ -89,7 +98,7 @@ class Callback:
     def _numbers(self, state: OptimizeResult) -> dict[str, float]:
         """Return what the state knows of `NUMBERS`; the iterates are counted if it does not."""
         self._iterates += 1
-        numbers = {name: state[name] for name in NUMBERS if name in state}
+        numbers = {name: state[name] for name in (*NUMBERS, *_OF_BATCH) if name in state}
         return {"nit": self._iterates} | numbers
 
 
@@ -330,6 +339,16 @@ class Print(Callback):
         ("steplength", "10.3e"),
         ("active_bounds", "10d"),
     )
+    _HEADER_OF_BATCH = (
+        f"{'round':>6} {'running':>9} {'converged':>9} {'sum of f':>16} {'|proj g|':>10}"
+    )
+    _COLUMNS_OF_BATCH = (
+        ("nit", "6d"),
+        ("running", "9d"),
+        ("converged", "9d"),
+        ("fun", "16.9e"),
+        ("projected_gradient", "10.3e"),
+    )
 
     def __init__(self, every: int = 1, file: IO[str] | None = None) -> None:
         self.every, self._file = as_count("every", every), file
@@ -356,15 +375,18 @@ class Print(Callback):
             print(message, file=self._file, flush=True)
 
     def _row(self, numbers: dict[str, float]) -> None:
+        header, columns = HEADER, self._COLUMNS
+        if "running" in numbers:
+            header, columns = self._HEADER_OF_BATCH, self._COLUMNS_OF_BATCH
         if self._rows % ROWS_A_HEADER == 0:
-            print(HEADER, file=self._file)
+            print(header, file=self._file)
         self._rows += 1
         self._missed = None
         cells = (
             format(numbers[name], spec)
             if name in numbers
             else " " * int(spec.split(".")[0].strip("d"))
-            for name, spec in self._COLUMNS
+            for name, spec in columns
         )
         print(" ".join(cells).rstrip(), file=self._file, flush=True)
 
@@ -466,7 +488,7 @@ class ProgressBar(Callback):
     The bar is empty at the first projected gradient and full at `gtol`, on a logarithmic scale.
     Beside it are log10 of the projected gradient, f, the iterations, and evaluations of f a second.
     Where there is no `gtol`, or the solver does not tell the projected gradient, the numbers are
-    shown alone.
+    shown alone. For a batch the bar is how many of its problems are over.
 
     Parameters
     ----------
@@ -534,6 +556,11 @@ class ProgressBar(Callback):
 
     def _position(self, state: OptimizeResult) -> None:
         """Place the bar between the first projected gradient and gtol, if they are known."""
+        if "running" in state:
+            self._bar.bar_format = self._WITH_BAR
+            self._bar.total = state.problems
+            self._bar.n = state.problems - state.running
+            return
         norm = state.get("projected_gradient", math.nan)
         gtol = state.options["gtol"] if isinstance(state, State) else 0.0
         if not (math.isfinite(norm) and norm > 0 and gtol > 0):
@@ -548,6 +575,8 @@ class ProgressBar(Callback):
     def _show(self, state: OptimizeResult, end: str) -> None:
         self._position(state)
         words = []
+        if "running" in state:
+            words.append(f"{state.running} of {state.problems} running")
         norm = state.get("projected_gradient", math.nan)
         if math.isfinite(norm):
             words.append(f"log10 |proj g| {math.log10(norm):.1f}" if norm > 0 else "|proj g| 0")

@@ -521,7 +521,7 @@ FUN_C = as_c(lambda x, g: never(x))
         ({"xtol_linesearch": -1}, ValueError, "xtol_linesearch"),
         ({"eps_SY": -1}, ValueError, "eps_SY"),
         ({"threads": 0}, ValueError, "threads"),
-        ({"callback": 1}, TypeError, "callback must be callable; got 1"),
+        ({"callback": 1}, TypeError, "callback must be callable or .*; got 1"),
         ({"maxcor": 10**15}, MemoryError, "no memory for"),
         ({"fun": LowLevelCallable(FUN_C), "callback": never}, ValueError, "callback can't be"),
         ({"fun": LowLevelCallable(FUN_C), "maxcor": 10**15}, MemoryError, "no memory for n = 2"),
