@@ -6,10 +6,12 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 
+from lbfgsb import _html
 from lbfgsb._bounds import as_bounds
 from lbfgsb._core.objective import quote
 from lbfgsb._core.slope_monitor import MISMATCH_ALARM, describe
@@ -84,6 +86,11 @@ class Diagnosis:
     def codes(self) -> list[str]:
         """The code of each finding."""
         return [finding.code for finding in self.findings]
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.headline)}</p>" + _html.of_columns(
+            ("", "found", "try"), ((f.severity, f.text, f.advice) for f in self.findings)
+        )
 
     def __repr__(self) -> str:
         head = textwrap.fill(self.headline, WIDTH, subsequent_indent="  ")

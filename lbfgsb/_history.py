@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from lbfgsb import _html
 from lbfgsb._core.recorder import Recorder
 from lbfgsb._numbers import as_count
 from lbfgsb._state import State
@@ -24,6 +25,15 @@ NUMBERS = (
     "steplength",
     "active_bounds",
 )
+
+
+_MOST_ROWS = 10  # of the table in a notebook
+
+
+def _shown_rows(length: int) -> list[int]:
+    """Return the numbers of all rows, or of the first and the last."""
+    half = _MOST_ROWS // 2
+    return [k for k in range(length) if length <= _MOST_ROWS or k < half or k >= length - half]
 
 
 class History(Recorder):
@@ -179,6 +189,14 @@ class History(Recorder):
             raise ImportError("History.to_dataframe needs pandas: pip install pandas") from error
         columns = {name: getattr(self, name) for name in (*NUMBERS, "time")}
         return pandas.DataFrame(columns).set_index("nit")
+
+    def _repr_html_(self) -> str:
+        names = (*NUMBERS, "time")
+        columns = [getattr(self, name) for name in names]
+        rows: list[Any] = [[column[k] for column in columns] for k in _shown_rows(len(self))]
+        if len(self) > len(rows):
+            rows.insert(len(rows) // 2, None)
+        return _html.of_columns(names, rows)
 
     def __repr__(self) -> str:
         if len(self) == 0:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
+from lbfgsb import _html
 from lbfgsb._core.base_solver import BaseSolver, unscaled_pairs
 from lbfgsb._endings import ENDS, ending
 from lbfgsb._hess_inv import LazyInvHessProduct, memory_behind
@@ -69,6 +71,21 @@ def _pairs_of(snapshot: dict[str, Any]) -> tuple[Vector, Vector]:
 
 class Result(OptimizeResult):
     """An `OptimizeResult` that a later run can go on from; what it needs is not an item."""
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        if "history" not in self.__dict__:
+            return text
+        width = text.partition("\n")[0].find(":")  # the names end in one column
+        return f"{text}\n{'history':>{width}}: {self.__dict__['history']!r}"
+
+    def _repr_html_(self) -> str:
+        return _html.of_names(_with_history(self))
+
+
+def _with_history(result: OptimizeResult) -> list[tuple[str, Any]]:
+    history = result.__dict__.get("history")
+    return [*result.items(), *([] if history is None else [("history", repr(history))])]
 
 
 class BatchResult(OptimizeResult):
@@ -141,6 +158,9 @@ class BatchResult(OptimizeResult):
         if "history" in self.__dict__:
             lines.append(f"{'history':>18}: {self.__dict__['history']!r}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
 
 _NUMBERS_OF_ONE = ("fun", "projected_gradient", "gradient_mismatch", "nit", "nfev", "njev")

@@ -246,6 +246,12 @@ class Solver(BaseSolver):
         """How it ended, in words."""
         return ending(self)[2]
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__}: n = {self.n}, nit = {self.nit}, nfev = {self.nfev}, "
+            f"f = {self.fun:.6g}, |proj g| = {self.projected_gradient:.3g}, {self.message}>"
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._options, self._snapshot(), self._asked)
 

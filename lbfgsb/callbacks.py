@@ -19,6 +19,7 @@ iterate keeps its own message.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -89,6 +90,18 @@ class Callback:
     ) -> None:
         self.end_run(None)
 
+    def __repr__(self) -> str:
+        """As it was called: what differs from the defaults."""
+        given = {}
+        for p in inspect.signature(type(self)).parameters.values():
+            value = getattr(self, p.name, getattr(self, f"_{p.name}", p.default))
+            if p.kind is p.VAR_KEYWORD:
+                given |= value if isinstance(value, dict) else {}
+            elif not isinstance(value, type(p.default)) or value != p.default:
+                given[p.name] = value
+        words = ", ".join(f"{name}={quote(value)}" for name, value in given.items())
+        return f"{type(self).__name__}({words})"
+
     @staticmethod
     def _stop(state: OptimizeResult, why: str) -> None:
         """End the run, unless it has converged at this iterate: then that is how it ended."""
@@ -128,6 +141,7 @@ class TargetReached(Callback):
         self, target: float, monitor: str | Callable[[OptimizeResult], float] = "fun"
     ) -> None:
         self.target = as_number("target", target, -math.inf)
+        self.monitor = monitor
         self._monitor = _Monitor(monitor)
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:
@@ -173,6 +187,7 @@ class EarlyStopping(Callback):
     ) -> None:
         self.patience = as_count("patience", patience)
         self.min_delta = as_number("min_delta", min_delta)
+        self.monitor = monitor
         self._monitor = _Monitor(monitor)
         self.begin_run(None)
 
