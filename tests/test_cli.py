@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -181,7 +183,6 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("argv", "message"),
         [
-            ([], "the following arguments are required: COMMAND"),
             (["dance"], "invalid choice: 'dance'"),
             (["demo", "--fast"], "unrecognized arguments: --fast"),
             (["info", "more"], "unrecognized arguments: more"),
@@ -208,3 +209,74 @@ class TestArguments:
     def test_is_installed_as_a_console_script(self):
         (script,) = metadata.entry_points(group="console_scripts", name="lbfgsb")
         assert script.load() is cli.main
+
+
+# --- terminals, pipes, Ctrl-C -------------------------------------------------------------
+
+OURS = {
+    "demo": ["demo"],
+    "bench": ["bench", "--quick"],
+    "bench in this process": ["bench", "--quick", "--default-blas"],
+}
+
+
+def start(words, **env):
+    """Start the command in a process group of its own, whose SIGINT is not ignored."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lbfgsb", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | env,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+class TestEnds:
+    @pytest.mark.parametrize("words", OURS.values(), ids=OURS)
+    def test_a_closed_pipe_ends_it_quietly(self, words):
+        with start(words) as process:
+            assert "lbfgsb" in process.stdout.readline()
+            process.stdout.close()
+            assert (process.wait(), process.stderr.read()) == (128 + signal.SIGPIPE, "")
+
+    def test_a_pipe_that_is_closed_before_anything_is_written_does_too(self):
+        with start(["info"], PYTHONUNBUFFERED="") as process:
+            process.stdout.close()
+            assert (process.wait(), process.stderr.read()) == (128 + signal.SIGPIPE, "")
+
+    @pytest.mark.parametrize("words", OURS.values(), ids=OURS)
+    def test_ctrl_c_ends_it_quietly(self, words):
+        with start(words) as process:
+            process.stdout.readline()
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
+            _, said = process.communicate()
+            assert (process.returncode, said) == (128 + signal.SIGINT, "")
+
+
+class TestTerminals:
+    def test_one_without_greek_gets_us(self):
+        with start(["bench", "--quick", "--sizes", "2"], PYTHONIOENCODING="ascii") as process:
+            out, said = process.communicate()
+        assert (process.returncode, said) == (0, "")
+        assert re.search(r"^ +2 +none +1 +[\d.]+ us", out, re.MULTILINE)
+
+    def test_one_with_greek_gets_its_own(self):
+        with start(["bench", "--quick", "--sizes", "2"], PYTHONIOENCODING="utf-8") as process:
+            out, said = process.communicate()
+        assert (process.returncode, said) == (0, "")
+        assert re.search(r"^ +2 +none +1 +[\d.]+ \N{MICRO SIGN}s", out, re.MULTILINE)
+        assert max(map(len, out.splitlines())) <= 80
+
+    def test_other_letters_that_it_lacks_are_question_marks(self, monkeypatch, capsys):
+        assert (
+            "a\N{MICRO SIGN}b\N{MINUS SIGN}c\N{GREEK SMALL LETTER PI}".encode(
+                "ascii", cli._IN_OTHER_LETTERS
+            )
+            == b"aub-c?"
+        )
+
+    def test_without_a_command_it_says_what_there_is(self, capsys):
+        assert cli.main([]) == 0
+        assert re.search(r"^ +demo ", capsys.readouterr().out, re.MULTILINE)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,8 @@ print(sys.path[0])
 print(__name__, main.__dict__ is globals(), __file__, __spec__ and __spec__.name, __package__)
 print(type(__loader__).__name__, __builtins__.__name__, sorted(globals()))
 """
+
+TEXT = SHOW.replace("__file__, ", "").replace("type(__loader__).__name__", "__loader__.__name__")
 
 
 @pytest.fixture
@@ -33,18 +34,23 @@ def folder(tmp_path):
     return tmp_path
 
 
-def python(folder, *words):
+def python(folder, *words, stdin=""):
     return subprocess.run(
-        [sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        input=stdin,
     )
 
 
-def lbfgsb_run(folder, *words):
+def lbfgsb_run(folder, *words, stdin=""):
     """As the console script does, from a file that is not in the way."""
     script = folder / "bin" / "lbfgsb"
     script.parent.mkdir(exist_ok=True)
     script.write_text("import sys\nfrom lbfgsb._cli import main\nsys.exit(main())\n")
-    return python(folder, str(script), "run", *words)
+    return python(folder, str(script), "run", *words, stdin=stdin)
 
 
 class TestProgram:
@@ -80,6 +86,14 @@ class TestProgram:
     def test_a_symbolic_link_has_its_targets_folder(self, folder):
         os.symlink(folder / "scripts" / "show.py", folder / "link.py")
         assert lbfgsb_run(folder, "link.py").stdout == python(folder, "link.py").stdout
+
+    @pytest.mark.parametrize("words", [["-c", TEXT], ["-c", TEXT, "-m", "x"], ["-"], ["-", "-c"]])
+    def test_code_and_the_standard_input_find_what_python_shows_them(self, folder, words):
+        expected = python(folder, *words, stdin=TEXT)
+        got = lbfgsb_run(folder, *words, stdin=TEXT)
+        assert expected.stdout.count("\n") == 4
+        assert got.stdout == expected.stdout
+        assert (got.returncode, got.stderr) == (0, "")
 
     def test_two_dashes_come_before_the_script(self, folder):
         assert (
@@ -127,6 +141,29 @@ class TestProgram:
             assert done.stdout == "[(True, 1), (True, 2)]\n", done.stderr
 
 
+CHAINED = """\
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    raise KeyError("mine") from error
+"""
+HOOK = """\
+import sys
+def hook(kind, error, traceback):
+    print(kind, traceback.tb_lineno, traceback.tb_next is None)
+sys.excepthook = hook
+1 / 0
+"""
+BROKEN = {
+    "in a function": "def broken():\n    1 / 0\n\nbroken()\n",
+    "chained": CHAINED,
+    "syntax": "a b\n",
+    "in an objective": "import lbfgsb\nlbfgsb.minimize_lbfgsb(x0=[1.0], fun=lambda x: 1 / 0)\n",
+    "with a hook": HOOK,
+    "not at all": "pass\n",
+}
+
+
 class TestEnd:
     @pytest.mark.parametrize(
         "code",
@@ -139,12 +176,15 @@ class TestEnd:
             assert got.returncode == expected.returncode
             assert got.stderr.splitlines()[-1:] == expected.stderr.splitlines()[-1:]
 
-    def test_a_traceback_shows_the_programs_lines(self, folder):
-        (folder / "end.py").write_text("def broken():\n    1 / 0\n\nbroken()\n")
-        lines = lbfgsb_run(folder, "end.py").stderr
-        assert "    broken()\n" in lines
-        assert "    1 / 0\n" in lines
-        assert f'File "{Path(folder / "end.py")}", line 2, in broken' in lines
+    @pytest.mark.parametrize("code", BROKEN.values(), ids=BROKEN)
+    def test_a_traceback_is_that_of_the_program_alone(self, folder, code):
+        (folder / "end.py").write_text(code)
+        for words in (["end.py"], ["-m", "end"], ["-c", code], ["-"]):
+            expected = python(folder, *words, stdin=code)
+            got = lbfgsb_run(folder, *words, stdin=code)
+            assert got.returncode == expected.returncode
+            assert got.stdout == expected.stdout
+            assert got.stderr == expected.stderr
 
     def test_a_script_that_is_not_there_is_said_as_python_does(self, folder):
         expected, got = python(folder, "none.py"), lbfgsb_run(folder, "none.py")
@@ -162,9 +202,10 @@ class TestEnd:
             ([], "SCRIPT is missing"),
             (["-m"], "MODULE is missing"),
             (["--"], "SCRIPT is missing"),
-            (["-c", "pass"], "unknown option -c"),
+            (["-c"], "CODE is missing"),
+            (["-x", "pass"], "unknown option -x"),
         ],
-        ids=["nothing", "-m", "--", "-c"],
+        ids=["nothing", "-m", "--", "-c", "-x"],
     )
     def test_wrong_words_are_a_usage_error(self, folder, words, said):
         done = lbfgsb_run(folder, *words)

@@ -53,7 +53,7 @@ _MEMORY_BOUND_FROM = 10_000
 _THREADS_FROM = 1_000_000
 _ANY = 15_000  # evaluations or iterations: as good as no limit
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-_WIDTH = 100
+_WIDTH = 80
 _COMPILED = (
     "The objective compiled (a LowLevelCallable): a whole solve, to a projected gradient of 1e-5, "
     "by minimize_lbfgsb, and the same as one of 200 problems of minimize_batch."
@@ -708,10 +708,11 @@ def _run_compiled(sizes: Sequence[int], is_quick: bool, say: Callable[[str], Non
                 f"{format_seconds(row['in_a_batch']):>19}"
             )
     many = compiled.measure_many(compiled.MANY // (50 if is_quick else 1))
-    say(
-        f"\n{many['count']:,} solves at n = 2 in the box from random starts, {many['threads']} "
-        f"threads: {format_seconds(many['seconds'])}, {many['converged']:,} converged;\n"
+    said = (
+        f"{many['count']:,} solves at n = 2 in the box from random starts, {many['threads']} "
+        f"threads: {format_seconds(many['seconds'])}, {many['converged']:,} converged; "
         "the same loop over SciPy with the objective in NumPy, extrapolated: "
         f"{many['scipy_extrapolated']:.0f} s"
     )
+    say("\n" + textwrap.fill(said, _WIDTH))
     return {"compiled": solves, "many": many}

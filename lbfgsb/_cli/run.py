@@ -1,8 +1,11 @@
 """``lbfgsb run``: a program as ``python`` runs it, with this solver in the place of SciPy's.
 
+What it raises is shown without the frames of this command, as the interpreter would show it.
+
 The program finds ``sys.argv``, ``sys.path[0]`` and a ``__main__`` of its own, as if it had been
-started by ``python script.py`` or ``python -m module``. They stay as they are when it has ended,
-and so does the patch: its threads and exit handlers may still need them.
+started by ``python script.py``, ``python -m module``, ``python -c code`` or ``python -``. They
+stay as they are when it has ended, and so does the patch: its threads and exit handlers may still
+need them.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import pkgutil
 import runpy
 import sys
 from collections.abc import Sequence
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 
 from lbfgsb.scipy_compat import patch_scipy
 
@@ -31,7 +34,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     parser : ArgumentParser
         Words the help and the errors.
     words : sequence of str
-        ``[--] SCRIPT [ARG ...]`` or ``-m MODULE [ARG ...]``.
+        ``[--] SCRIPT [ARG ...]``, ``-m MODULE [ARG ...]``, ``-c CODE [ARG ...]``, ``- [ARG ...]``.
 
     Raises
     ------
@@ -44,17 +47,62 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     if words[:1] in (["-h"], ["--help"]):
         parser.print_help()
         return 0
-    is_module = words[:1] == ["-m"]
-    if is_module or words[:1] == ["--"]:
+    first = words[0] if words else ""
+    if first in ("-m", "-c", "--"):
         del words[0]
-    elif words and words[0].startswith("-"):
-        parser.error(f"unknown option {words[0]}")
+    elif first.startswith("-") and first != "-":
+        parser.error(f"unknown option {first}")
     if not words:
-        parser.error("MODULE is missing" if is_module else "SCRIPT is missing")
+        missing = {"-m": "MODULE", "-c": "CODE"}.get(first, "SCRIPT")
+        parser.error(f"{missing} is missing")
     patch_scipy()
-    if is_module:
-        return _run_module(words[0], words[1:])
-    return _run_script(words[0], words[1:])
+    try:
+        if first == "-m":
+            return _run_module(words[0], words[1:])
+        if first == "-c":
+            return _run_text(words[0], "<string>", ["-c", *words[1:]])
+        if first == "-":
+            return _run_text(sys.stdin.buffer.read(), "<stdin>", words)
+        return _run_script(words[0], words[1:])
+    except BaseException:
+        _show_without_frames_of_ours()
+        raise
+
+
+def _show_without_frames_of_ours() -> None:
+    """Have what is under way shown from the program's first frame on, by whichever hook it set."""
+    hook = sys.excepthook
+
+    def shown(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        there = _below_this_file(traceback)
+        hook(kind, error.with_traceback(there), there)
+
+    sys.excepthook = shown
+
+
+def _below_this_file(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that this file has called."""
+    is_here, below = False, traceback
+    while below is not None:
+        was_here, is_here = is_here, below.tb_frame.f_code.co_filename == __file__
+        if was_here and not is_here:
+            break
+        below = below.tb_next
+    return below
+
+
+def _run_text(text: str | bytes, name: str, arguments: list[str]) -> int:
+    sys.argv[:] = arguments
+    _set_first_of_path("")
+    main = sys.modules["__main__"] = _new_main()
+    main.__loader__ = importlib.machinery.BuiltinImporter
+    if name == "<stdin>":
+        main.__file__ = name
+        _set_cached(main)
+    exec(compile(text, name, "exec", dont_inherit=True), vars(main))
+    return 0
 
 
 def _run_module(name: str, arguments: list[str]) -> int:
@@ -81,10 +129,14 @@ def _run_script(script: str, arguments: list[str]) -> int:
     main = sys.modules["__main__"] = _new_main()
     main.__file__ = _absolute(script)
     main.__loader__ = importlib.machinery.SourceFileLoader("__main__", main.__file__)
-    if sys.version_info < (3, 15):  # what is imported and run has none any more
-        vars(main)["__cached__"] = None
+    _set_cached(main)
     exec(code, vars(main))
     return 0
+
+
+def _set_cached(main: ModuleType) -> None:
+    if sys.version_info < (3, 15):  # what is imported and run has none any more
+        vars(main)["__cached__"] = None
 
 
 def _is_archive(script: str) -> bool:
