@@ -57,6 +57,7 @@ _HOMES = {
     "_minimize": "minimize_lbfgsb",
     "_result": "InternalState",
     "_solver": "Solver",
+    "_standard_errors": "standard_errors",
     "batch": "minimize_batch",
     "benchmarks": "ackley ackley_grad beale beale_grad griewank griewank_grad quartic quartic_grad "
     "rastrigin rastrigin_grad rosenbrock rosenbrock_grad sphere sphere_grad styblinski_tang "
@@ -83,6 +84,7 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb._minimize import minimize_lbfgsb as minimize_lbfgsb
     from lbfgsb._result import InternalState as InternalState
     from lbfgsb._solver import Solver as Solver
+    from lbfgsb._standard_errors import standard_errors as standard_errors
     from lbfgsb.batch import minimize_batch as minimize_batch
     from lbfgsb.benchmarks import ackley as ackley
     from lbfgsb.benchmarks import ackley_grad as ackley_grad

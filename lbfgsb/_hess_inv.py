@@ -113,6 +113,8 @@ def memory_behind(hess_inv: LbfgsInvHessProduct) -> HasPairs | None:
 def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
     """Return the diagonal of the limited-memory inverse Hessian approximation.
 
+    Its roots are no standard errors: those are of `standard_errors`.
+
     Parameters
     ----------
     hess_inv : scipy.optimize.LbfgsInvHessProduct
@@ -122,8 +124,16 @@ def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
     -------
     ndarray of float64, shape (n,)
 
+    See Also
+    --------
+    standard_errors : from the Hessian itself, by differences of the gradient at the result.
+
     Notes
     -----
+    The matrix agrees with the last few steps, which is what the solver needs: in other directions
+    it is a multiple of I, and with active bounds it knows of the variables that are held there.
+    Its diagonal may be off by any factor, and more iterations do not mend that.
+
     The diagonal follows the BFGS updates of the inverse, from H = I on:
 
     .. math:: H \\leftarrow H - ρ (s\\,(Hy)^T + (Hy)\\,s^T) + (ρ + ρ^2\\,y^T H y)\\,s s^T
