@@ -23,7 +23,7 @@ from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._log import Log
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
-from lbfgsb._options import as_options, no_such_option
+from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._result import Memory, make_result, memory_of
 from lbfgsb._types import Vector
@@ -242,7 +242,7 @@ def minimize_lbfgsb(
     True
     """
     if unknown:
-        raise no_such_option(next(iter(unknown)), minimize_lbfgsb.__kwdefaults__)
+        raise no_such_option(next(iter(unknown)), options_of(minimize_lbfgsb))
     start = as_start(x0, copy=False)
     lower, upper = as_bounds(bounds, start.size)
     options = as_options(

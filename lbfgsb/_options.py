@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
@@ -53,6 +53,11 @@ _ELSEWHERE = {
     "disp": "callback=lbfgsb.callbacks.Print() shows the run",
     "verbose": "callback=lbfgsb.callbacks.Print() shows the run",
 }
+
+
+def options_of(door: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments of a function that have defaults."""
+    return list(door.__kwdefaults__ or ())
 
 
 def no_such_option(name: str, names: Iterable[str]) -> TypeError:

@@ -23,7 +23,7 @@ from lbfgsb._core.objective import find_precision, quote
 from lbfgsb._endings import ENDS, NOT_FINITE, STOPPED, what_is_not_finite, why_no_step
 from lbfgsb._history import History
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
-from lbfgsb._options import as_options, no_such_option
+from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._result import BatchResult
 from lbfgsb._types import Vector
 from lbfgsb._watch import as_callbacks
@@ -151,7 +151,7 @@ def minimize_batch(
     (True, array([2., 3.]))
     """
     if unknown:
-        raise no_such_option(next(iter(unknown)), minimize_batch.__kwdefaults__)
+        raise no_such_option(next(iter(unknown)), options_of(minimize_batch))
     starts = as_starts(x0, copy=is_compiled(fun))
     count, n = starts.shape
     lower, upper = as_bound_rows(bounds, count, n)
@@ -407,9 +407,9 @@ def _make_result(
         message[i] += what_is_not_finite(arrays["fun"][i], arrays["jac"][i])
     for i, failure in arrays.pop("failures").items():
         message[i] += why_no_step(arrays["fun"][i], *failure)
-    for i, said in (why or {}).items():
-        if reason[i] == STOPPED:
-            message[i] += f": {said}"
+    for problem, said in (why or {}).items():
+        if reason[problem] == STOPPED:
+            message[problem] += f": {said}"
     return BatchResult(
         **arrays,
         status=_STATUS[reason],

@@ -92,7 +92,7 @@ class Callback:
 
     def __repr__(self) -> str:
         """As it was called: what differs from the defaults."""
-        given = {}
+        given: dict[str, Any] = {}
         for p in inspect.signature(type(self)).parameters.values():
             value = getattr(self, p.name, getattr(self, f"_{p.name}", p.default))
             if p.kind is p.VAR_KEYWORD:
@@ -390,7 +390,8 @@ class Print(Callback):
             print(message, file=self._file, flush=True)
 
     def _row(self, numbers: dict[str, float]) -> None:
-        header, columns = HEADER, self._COLUMNS
+        header = HEADER
+        columns: tuple[tuple[str, str], ...] = self._COLUMNS
         if "running" in numbers:
             header, columns = self._HEADER_OF_BATCH, self._COLUMNS_OF_BATCH
         if self._rows % ROWS_A_HEADER == 0:

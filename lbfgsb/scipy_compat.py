@@ -34,6 +34,7 @@ from lbfgsb._bounds import as_bounds
 from lbfgsb._core.objective import quote
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
+from lbfgsb._options import options_of
 from lbfgsb._types import Vector
 from lbfgsb._watch import as_callbacks, is_history
 
@@ -488,7 +489,7 @@ def _printing_options() -> frozenset[str]:
 @functools.cache
 def _known_options() -> frozenset[str]:
     """Those of `minimize_lbfgsb`; `workers` is known where the installed SciPy knows it."""
-    return frozenset(minimize_lbfgsb.__kwdefaults__) - (
+    return frozenset(options_of(minimize_lbfgsb)) - (
         {"jac", "bounds", "callback", "args"} | ({"workers"} - _scipys_parameters().keys())
     )
 

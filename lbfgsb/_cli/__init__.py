@@ -60,11 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.set_defaults(run=None)
     args = parser.parse_args(argv)
     if args.run is None:
-        return _quietly(lambda: parser.print_help() or 0)
+        return _quietly(lambda: _help(parser))
     if args.is_program:
         status: int = args.run(args)
         return status
     return _quietly(lambda: args.run(args))
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 0
 
 
 def _quietly(command: Callable[[], int]) -> int:
