@@ -203,7 +203,7 @@ def as_bound_rows(bounds: Any, count: int, n: int) -> tuple[Vector, Vector] | tu
 def _stack_sides(bounds: Bounds, count: int, n: int) -> Vector:
     """Return the pairs, (B, n, 2), of a `Bounds` whose sides have rows."""
     sides = [
-        _as_reals(f"bounds.{name}", _as_array(f"bounds.{name}", side, "an array"), no_bound)
+        as_reals(f"bounds.{name}", _as_array(f"bounds.{name}", side, "an array"), no_bound)
         for name, side, no_bound in (("lb", bounds.lb, -_INF), ("ub", bounds.ub, _INF))
     ]
     try:
@@ -325,8 +325,8 @@ def _to_float64(a: NDArray[Any]) -> Vector:
         return np.array(a, dtype=np.float64, order="C")
 
 
-def _as_reals(name: str, a: NDArray[Any], no_bound: float | tuple[float, float]) -> Vector:
-    """Return `a` as a fresh float64 array, `no_bound` in the places of None.
+def as_reals(name: str, a: NDArray[Any], no_bound: float | tuple[float, float]) -> Vector:
+    """Return the argument `name`, `a`, as a fresh float64 array, `no_bound` in the places of None.
 
     NumPy's own conversion turns None into NaN; here a NaN stays an error of the user's, so
     the Nones are looked up first and everything else is converted without them.
@@ -360,7 +360,7 @@ def _broadcast(side: str, value: Any, n: int, no_bound: float) -> Vector:
     if type(value) is np.ndarray and value.dtype == np.float64 and value.shape == (n,):
         return value.copy()  # the usual case, which small problems are glad of
     name = f"bounds.{side}"
-    a = _as_reals(name, _as_array(name, value, "an array of real numbers"), no_bound)
+    a = as_reals(name, _as_array(name, value, "an array of real numbers"), no_bound)
     if a.shape == (n,):
         return a
     if a.size == 1:
@@ -377,7 +377,7 @@ def _split_pairs(bounds: Any, n: int) -> tuple[Vector, Vector]:
     if a.shape != (n, 2):
         raise ValueError(_what_is_wrong_with_shape(bounds, a, n))
     if a.dtype.kind != "f":
-        a = _as_reals("bounds", a, (-_INF, _INF))
+        a = as_reals("bounds", a, (-_INF, _INF))
     return _to_float64(a[:, 0]), _to_float64(a[:, 1])
 
 

@@ -26,12 +26,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import OptimizeResult, OptimizeWarning
+from scipy.optimize import Bounds, LbfgsInvHessProduct, OptimizeResult, OptimizeWarning
 
 from lbfgsb import _scipy
-from lbfgsb._bounds import as_bounds
-from lbfgsb._core.objective import quote
+from lbfgsb._bounds import as_bounds, as_reals
+from lbfgsb._core.objective import convert_gradient, convert_value, quote
+from lbfgsb._endings import ABNORMAL, ENDS, NOT_FINITE
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
 from lbfgsb._options import options_of
@@ -44,6 +46,7 @@ _FTOL = 2.2204460492503131e-09
 _EPSMCH = float(np.finfo(np.float64).eps)
 _CALLBACK_STOPPED = "`callback` raised `StopIteration`."
 
+_FMIN_POSITIONAL = 10  # func to epsilon, the same in every SciPy
 _FMIN_NAMES_THEM = frozenset({"maxcor", "ftol", "gtol", "eps"})
 
 
@@ -61,6 +64,7 @@ def fmin_l_bfgs_b(
     factr: float = 1e7,
     pgtol: float = 1e-5,
     epsilon: ArrayLike = 1e-8,
+    *others: Any,
     maxfun: int = 15000,
     maxiter: int = 15000,
     callback: Any = None,
@@ -92,6 +96,9 @@ def fmin_l_bfgs_b(
         Stop when the inf-norm of the projected gradient is at most `pgtol`.
     epsilon : float or array_like of shape (n,), default 1e-8
         The step of the differences.
+    *others
+        Further arguments by position: what follows in the SciPy that is installed. That is
+        `iprint` before 1.18, and `maxfun` since.
     maxfun, maxiter : int, default 15000
         Most evaluations of `func`, most iterations.
     callback : callable or iterable of callables, optional
@@ -128,23 +135,28 @@ def fmin_l_bfgs_b(
     for name in options:
         if name not in (_known_options() | _printing_options()) - _FMIN_NAMES_THEM:
             raise TypeError(f"fmin_l_bfgs_b() got an unexpected keyword argument '{name}'")
-    jac: Any = None if approx_grad else fprime
-    if jac is None and not approx_grad:
+    jac: Any = None if approx_grad or fprime is True else fprime
+    if fprime is None and not approx_grad:
         jac = True
-    options = _sort_options(
-        {
-            "maxcor": m,
-            "ftol": factr * _EPSMCH,
-            "gtol": pgtol,
-            "eps": epsilon,
-            "maxfun": maxfun,
-            "maxiter": maxiter,
-            "maxls": maxls,
-            **options,
-        },
-        stacklevel=3,
-    )
-    result = _solve(func, x0, args, jac, bounds, _as_callbacks(callback), options)
+    names = _fmins_parameters()
+    if len(others) > len(names):
+        most = _FMIN_POSITIONAL + len(names)
+        raise TypeError(f"fmin_l_bfgs_b() takes at most {most} positional arguments")
+    options = {
+        "maxcor": m,
+        "ftol": factr * _EPSMCH,
+        "gtol": pgtol,
+        "eps": epsilon,
+        "maxfun": maxfun,
+        "maxiter": maxiter,
+        "callback": callback,
+        "maxls": maxls,
+        **options,
+        **dict(zip(names, others, strict=False)),
+    }
+    callbacks = _as_callbacks(options.pop("callback"))
+    options = _sort_options(options, stacklevel=3)
+    result = _solve(func, x0, _as_args(args), jac, bounds, callbacks, options)
     return (
         result.x,
         result.fun,
@@ -230,7 +242,15 @@ def scipy_method(
         if jac is None or jac is False:
             jac = scheme
     callbacks = _as_callbacks(callback)
-    result = _solve(fun, x0, args, jac, bounds, callbacks, _sort_options(options, stacklevel=4))
+    result = _solve(
+        fun,
+        x0,
+        args if isinstance(args, tuple) else (args,),
+        jac,
+        _as_minimize_takes(bounds, x0),
+        callbacks,
+        _sort_options(options, stacklevel=4),
+    )
     if any(one.stopped for one in callbacks):
         result.status, result.message = 99, _CALLBACK_STOPPED
     return result
@@ -359,10 +379,12 @@ def _our_minimize_lbfgsb(
     _, fixed = _without_removal(fun)
     for one in callback.callbacks:
         one.fixed = fixed
+    if jac is True:  # fmin_l_bfgs_b(fprime=True): no name of a gradient to SciPy's function
+        jac = None
     if isinstance(fun, _scipy.memoize_jac) and jac == fun.derivative:
         # minimize has split the pair (f, g) in two functions that remember; ours takes the pair.
         fun, jac = fun.fun, True
-    result = _solve(fun, x0, args, jac, bounds, callback.callbacks, options)
+    result = _solve(fun, x0, _as_args(args), jac, bounds, callback.callbacks, options)
     # minimize looks at this to give the status 99.
     callback.stop_iteration = any(one.stopped for one in callback.callbacks)
     return result
@@ -481,6 +503,12 @@ def _scipys_parameters() -> Mapping[str, inspect.Parameter]:
 
 
 @functools.cache
+def _fmins_parameters() -> list[str]:
+    """Return the names of those that follow `epsilon`, in the order of the installed SciPy."""
+    return list(inspect.signature(scipy.optimize.fmin_l_bfgs_b).parameters)[_FMIN_POSITIONAL:]
+
+
+@functools.cache
 def _printing_options() -> frozenset[str]:
     """Of no effect in the installed SciPy or, before 1.15, in ours; gone from SciPy 1.18 on."""
     return frozenset({"disp", "iprint"} & _scipys_parameters().keys())
@@ -561,14 +589,14 @@ class _Callback:
             _tell_of_fixed(state, self.fixed)
         method(state)
 
-    def __call__(self, *, intermediate_result: OptimizeResult) -> bool:
+    def __call__(self, *, intermediate_result: OptimizeResult) -> None:
         if self.fixed is not None:
             _tell_of_fixed(intermediate_result, self.fixed)
         try:
             self.call(intermediate_result)
         except StopIteration:
             self.stopped = True
-        return self.stopped
+            raise StopIteration from None  # SciPy's message gives no reason
 
     def call(self, result: OptimizeResult) -> None:
         if self._takes_result:
@@ -593,7 +621,7 @@ def _as_callbacks(callback: Any) -> list[_Callback]:
 def _solve(
     fun: Callable[..., Any],
     x0: ArrayLike,
-    args: Any,
+    args: tuple[Any, ...],
     jac: Any,
     bounds: Any,
     callbacks: list[_Callback],
@@ -602,10 +630,16 @@ def _solve(
     """Minimise, from SciPy's arguments to SciPy's result."""
     if not callable(fun):
         raise TypeError(f"fun must be callable; got {quote(fun)}")
-    if not isinstance(args, tuple):
-        args = (args,)
-    if bounds is not None and not hasattr(bounds, "lb") and not hasattr(bounds, "__len__"):
-        bounds = list(bounds)
+    start = _as_vector(x0)
+    if bounds is not None:
+        if not isinstance(bounds, Bounds):
+            bounds = _as_pairs(bounds)
+            if len(bounds) != start.size:
+                raise ValueError(
+                    f"length of x0 != length of bounds: x0 has {start.size} elements, "
+                    f"bounds has {len(bounds)}"
+                )
+        start = _in_box_if_infinite(start, bounds)
     gradient: Any = None  # SciPy's choice for a jac that it doesn't understand
     if jac is True:
         fun, gradient = _pair(fun, args), True
@@ -617,31 +651,116 @@ def _solve(
         options.pop("workers", None)  # SciPy has no use for it either, and says nothing
     if args and jac is not True:
         fun = _WithArgs(fun, args)
-    result = minimize_lbfgsb(
-        x0=_as_start(x0, bounds),
-        fun=fun,
-        jac=gradient,
-        bounds=bounds,
-        callback=[one.for_run() for one in callbacks] or None,
-        **options,
-    )
+    if start.dtype.kind == "f" and not np.isfinite(start).all():
+        result = _end_of_no_run(start, fun, gradient)
+    else:
+        result = minimize_lbfgsb(
+            x0=start,
+            fun=fun,
+            jac=gradient,
+            bounds=bounds,
+            callback=[one.for_run() for one in callbacks] or None,
+            **options,
+        )
     return _in_scipys_words(result, any(one.stopped for one in callbacks))
 
 
-def _as_start(x0: ArrayLike, bounds: Any) -> NDArray[Any]:
-    """Return x0 flattened, and in the bounds if it is infinite: SciPy clips before it looks."""
+def _as_args(args: Any) -> tuple[Any, ...]:
+    """Return the arguments as ``fun(x, *args)`` takes them, with `args` as SciPy takes it there."""
+    if isinstance(args, tuple):
+        return args
+    if args is None:
+        return ()
+    try:
+        return tuple(args)
+    except TypeError:
+        return (args,)
+
+
+def _as_vector(x0: ArrayLike) -> NDArray[Any]:
+    """Return x0 flattened; numbers of dtype object, of a row of a DataFrame say, as float64."""
     start = np.asarray(x0).ravel()
-    if bounds is not None:
-        if not hasattr(bounds, "lb") and len(bounds) != start.size:
-            raise ValueError(
-                f"length of x0 != length of bounds: x0 has {start.size} elements, "
-                f"bounds has {len(bounds)}"
-            )
-        if start.dtype.kind == "f" and not np.isfinite(start).all():
-            lower, upper = as_bounds(bounds, start.size)
-            if lower is not None:
-                start = np.clip(start, lower, upper)
-    return start
+    return as_reals("x0", start, np.nan) if start.dtype.kind == "O" else start
+
+
+def _as_minimize_takes(bounds: Any, x0: ArrayLike) -> Any:
+    """Return `bounds` as `scipy.optimize.minimize` hands them on to its own methods.
+
+    There one pair holds for all variables, and NaN is no bound.
+    """
+    if isinstance(bounds, Bounds):
+        lower, upper = np.asarray(bounds.lb), np.asarray(bounds.ub)
+        if not (_has_nan(lower) or _has_nan(upper)):
+            return bounds
+        return Bounds(
+            np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper)
+        )
+    if bounds is None:
+        return None
+    pairs = _as_pairs(bounds)
+    if _has_nan(pairs):
+        pairs = pairs.tolist()
+    if isinstance(pairs, list):
+        pairs = [tuple(None if side != side else side for side in pair) for pair in pairs]
+    return np.repeat(pairs, np.size(x0), axis=0) if len(pairs) == 1 else pairs
+
+
+def _has_nan(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f" and bool(np.isnan(a).any())
+
+
+def _as_pairs(bounds: Any) -> Any:
+    """Return pairs of bounds as an array or a list of tuples of numbers and None.
+
+    SciPy converts each by itself, so that one may also be an array of one element.
+    """
+    if isinstance(bounds, np.ndarray) and bounds.ndim == 2:
+        return bounds
+    return [
+        tuple(side.item() if isinstance(side, np.ndarray) else side for side in pair)
+        for pair in bounds
+    ]
+
+
+def _in_box_if_infinite(start: NDArray[Any], bounds: Any) -> NDArray[Any]:
+    """Return a start whose infinities and fixed variables are at their bounds.
+
+    SciPy clips before it looks.
+    """
+    if start.dtype.kind != "f" or np.isfinite(start).all():
+        return start
+    lower, upper = as_bounds(bounds, start.size)
+    if lower is None or upper is None:
+        return start
+    return np.where(lower == upper, lower, np.clip(start, lower, upper))
+
+
+def _end_of_no_run(start: NDArray[Any], fun: Callable[..., Any], jac: Any) -> OptimizeResult:
+    """Return how SciPy's runs end if x0 holds NaN or infinity, after one evaluation.
+
+    SciPy's solver evaluates some twenty times on its way to the same end.
+    """
+    x = start.astype(np.float64)
+    n = x.size
+    value, g = fun(x.copy()), np.full(n, np.nan)
+    if jac is True:
+        value, g = value
+        g = convert_gradient(g, n)
+    first = np.flatnonzero(~np.isfinite(x))[0]
+    return OptimizeResult(
+        x=x,
+        fun=convert_value(value),
+        jac=g,
+        nfev=1,
+        njev=int(jac is True),
+        nit=0,
+        status=ABNORMAL,
+        message=f"{ENDS[NOT_FINITE][2]}: x0[{first}] is {x[first]}",
+        success=False,
+        hess_inv=LbfgsInvHessProduct(np.empty((0, n)), np.empty((0, n))),
+        projected_gradient=np.nan,
+        gradient_mismatch=0.0,
+    )
 
 
 def _pair(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Vector], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import logging
 import multiprocessing
 import pickle
@@ -612,15 +613,23 @@ class TestFmin:
 
     def test_takes_its_arguments_in_the_documented_order(self):
         seen, box = [], [(-2, 0.8), (None, None), (0, 3)]
-        x, _, d = lbfgsb.fmin_l_bfgs_b(
-            rosen, START, rosen_der, (), 0, box, 7, 1e7, 1e-5, 1e-8, 90, 4, seen.append, 9
-        )
+        printing = {"iprint": -1, "disp": None} if "disp" in SCIPYS_OPTIONS else {}
+        order = list(inspect.signature(scipy.optimize.fmin_l_bfgs_b).parameters)[10:]
+        others = {"maxfun": 90, "maxiter": 4, "callback": seen.append, "maxls": 9, **printing}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            x, _, d = lbfgsb.fmin_l_bfgs_b(
+                rosen, START, rosen_der, (), 0, box, 7, 1e7, 1e-5, 1e-8,
+                *(others[name] for name in order),
+            )  # fmt: skip
         res = by_method(
             rosen, START, jac=rosen_der, bounds=box, options={"maxcor": 7, "maxiter": 4, "maxls": 9}
         )
         assert x.tobytes() == res.x.tobytes()
         assert d["nit"] == len(seen) == 4
         assert d["warnflag"] == 1
+        with pytest.raises(TypeError, match=f"takes at most {10 + len(order)} positional"):
+            lbfgsb.fmin_l_bfgs_b(rosen, START, rosen_der, (), 0, box, *range(20))
 
     def test_passes_args(self):
         x, _, _ = lbfgsb.fmin_l_bfgs_b(
