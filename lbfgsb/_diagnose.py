@@ -13,11 +13,12 @@ import numpy as np
 
 from lbfgsb import _html
 from lbfgsb._bounds import as_bounds
-from lbfgsb._core.objective import quote
+from lbfgsb._core.objective import convert_gradient, quote
 from lbfgsb._core.slope_monitor import MISMATCH_ALARM, describe
 from lbfgsb._endings import ABNORMAL, PERSISTENT, mismatch_evidence
 from lbfgsb._gradient_check import EPS, WIDTH, as_value_function, check_gradient
-from lbfgsb._noise import NOISE_STEP, estimate_noise
+from lbfgsb._lowlevel import as_compiled, is_compiled
+from lbfgsb._noise import NOISE_STEP, estimate_noise, way_inside
 from lbfgsb._result import memory_of
 from lbfgsb._types import Vector
 
@@ -109,8 +110,9 @@ def diagnose(
     Parameters
     ----------
     result : OptimizeResult
-        Of `minimize_lbfgsb` or `Solver`; another solver's will do, but says less.
-    fun, jac : callable, optional
+        Of `minimize_lbfgsb` or `Solver`; another solver's will do, but says less. One without `jac`
+        needs `fun` and `jac`.
+    fun, jac : callable or scipy.LowLevelCallable, optional
         As given to `minimize_lbfgsb`. With `fun` the noise of f at the result is measured (seven
         evaluations, or a few times as many), with a callable or True for `jac` the gradient is
         checked too.
@@ -145,30 +147,18 @@ def diagnose(
       Try: another start, or other bounds; if f should go down into the box, check
            the sign of the gradient with lbfgsb.check_gradient.
     """
-    run = _Run(result, fun, jac, history, bounds)
-    findings = [
-        finding
-        for look in (
-            _look_at_start,
-            _look_at_first_step,
-            _look_at_gradient,
-            _look_at_noise,
-            _look_at_not_finite,
-            _look_at_unbounded,
-            _look_at_limits,
-            _look_at_ftol,
-            _look_at_rounding,
-            _look_at_size,
-            _look_at_scaling,
-        )
-        if (finding := look(run)) is not None
-    ]
+    with np.errstate(all="ignore"):  # what overflows is one of the findings
+        run = _Run(result, fun, jac, history, bounds)
+        findings = [finding for look in _LOOKS if (finding := look(run)) is not None]
     codes = [finding.code for finding in findings]
+    if "kink" in codes and "ftol early" in codes:  # the slopes beside a kink are not small
+        del findings[codes.index("ftol early")]
     if "noise" in codes and "gradient on the way" in codes:  # noise explains the mismatch
         del findings[codes.index("gradient on the way")]
     troubled = any(finding.severity == "problem" for finding in findings)
     if run.success and not troubled and "below rounding" not in codes:
-        findings.append(Finding("converged", "fine", _well(run), numbers={"norm": run.norm}))
+        text = _well(run, suspicious=bool(findings))
+        findings.append(Finding("converged", "fine", text, numbers={"norm": run.norm}))
     return Diagnosis(run.headline(), findings)
 
 
@@ -176,17 +166,19 @@ class _Run:
     """What is known of a run, whoever made its result."""
 
     def __init__(self, result: Any, fun: Any, jac: Any, history: Any, bounds: Any) -> None:
-        if not isinstance(result, dict) or not {"x", "fun", "jac"} <= result.keys():
+        if not isinstance(result, dict) or not {"x", "fun"} <= result.keys():
             raise TypeError(
-                f"result must be an OptimizeResult with x, fun and jac; got {type(result).__name__}"
+                f"result must be an OptimizeResult with x and fun; got {type(result).__name__}"
             )
+        if is_compiled(fun):
+            fun, jac = as_compiled(fun, jac), True
         for name, value in (("fun", fun), ("jac", jac)):
             if value is not None and not isinstance(value, (bool, str)) and not callable(value):
                 raise TypeError(f"{name} must be callable; got {quote(value)}")
         if history is not None and not hasattr(history, "fun"):
             raise TypeError(f"history must have the attribute fun; got {type(history).__name__}")
         self.x = np.asarray(result["x"], dtype=np.float64).reshape(-1)
-        self.g = np.asarray(result["jac"], dtype=np.float64).reshape(-1)
+        self.g = _gradient_of(result, fun, jac)
         self.f = float(result["fun"])
         self.status, self.success = int(result.get("status", 0)), bool(result.get("success", True))
         self.nit, self.nfev = int(result.get("nit", 0)), int(result.get("nfev", 0))
@@ -198,6 +190,7 @@ class _Run:
         memory = memory_of(result)
         snapshot = {} if memory is None else memory.snapshot()
         self.monitor = describe(snapshot["monitor"]) if "monitor" in snapshot else None
+        self.differences: str | None = snapshot.get("differences")
         if bounds is None and snapshot.get("lower") is not None:
             lower, upper = snapshot["lower"], snapshot["upper"]
         else:
@@ -228,15 +221,47 @@ class _Run:
         return math.nan if self.monitor is None else self.monitor["first_f"]
 
     def foreseen(self) -> float:
-        """The decrease of f that the quadratic model foresees: ½ pᵀHp, p the projected gradient."""
+        """The decrease of f that the quadratic model foresees: ½ pᵀHp, p the projected gradient.
+
+        NaN if there is no model, or if it foresees more than the run has gained so far: then it is
+        a model of another place.
+        """
         if self.hess_inv is None or not np.isfinite(self.projected).all():
             return math.nan
-        return float(0.5 * self.projected @ self.hess_inv.matvec(self.projected))
+        left = 0.5 * float(self.projected @ _apply(self.hess_inv, self.projected))
+        return left if not left > self.first_f - self.f else math.nan
 
     def headline(self) -> str:
         counts = f"{_counted(self.nit, 'iteration')} and {_counted(self.nfev, 'evaluation')}"
         message = self.message.split(": the gradient seems")[0]
         return f"Status {self.status} after {counts}, f = {self.f:.6g}: {message}"
+
+
+def _gradient_of(result: dict[str, Any], fun: Any, jac: Any) -> Vector:
+    """The gradient at the result, evaluated where the result has none."""
+    if "jac" in result:
+        return np.asarray(result["jac"], dtype=np.float64).reshape(-1)
+    if fun is None or not (jac is True or callable(jac)):
+        raise TypeError("the result has no jac: diagnose needs fun and jac to evaluate it")
+    x = np.asarray(result["x"], dtype=np.float64).reshape(-1)
+    return convert_gradient(fun(x)[1] if jac is True else jac(x), x.size)
+
+
+def _apply(H: Any, v: Vector) -> Vector:
+    """H v by the two-loop recursion from γI, γ = sᵀy / yᵀy of the newest pair, as in the solver.
+
+    SciPy's operator begins with I, whose size has nothing to do with f.
+    """
+    S, Y, rho = H.sk, H.yk, H.rho
+    q, alpha = v.copy(), np.zeros(len(S))
+    for i in reversed(range(len(S))):
+        alpha[i] = rho[i] * (S[i] @ q)
+        q -= alpha[i] * Y[i]
+    if len(S):
+        q *= (S[-1] @ Y[-1]) / (Y[-1] @ Y[-1])
+    for i in range(len(S)):
+        q += (alpha[i] - rho[i] * (Y[i] @ q)) * S[i]
+    return q
 
 
 def _counted(count: int, word: str) -> str:
@@ -330,8 +355,29 @@ def _look_at_gradient(run: _Run) -> Finding | None:
             "print lbfgsb.check_gradient(fun, jac, x) for the table, at a random x as well.",
             {"report": report, "mismatch": run.mismatch},
         )
+    if report is not None and "kink" in report.verdict:
+        kinks = report.verdict.count("kink")
+        return Finding(
+            "kink",
+            "hint",
+            f"f has a kink at the result: along {kinks} of {len(report.verdict)} directions its "
+            "slopes on both sides differ, and the gradient lies between them.",
+            "nothing, if the minimum is where the kink is; else a smooth f near it, such as "
+            "sqrt(x² + 1e-8) for |x|, or a method for nonsmooth f.",
+            {"report": report},
+        )
     if run.mismatch <= MISMATCH_ALARM:
         return None
+    if run.differences is not None:
+        return Finding(
+            "differences",
+            "hint",
+            f"f and its slopes, by {run.differences} differences, disagree along the last steps "
+            f"(mismatch {run.mismatch:.2f}, from 0, fine, to 1, hopeless): differences are no more "
+            "precise near the minimum, or f has kinks or noise.",
+            "a jac; else a larger ftol, jac='3-point', or a step that suits the noise of f.",
+            {"mismatch": run.mismatch, "checks": checks},
+        )
     evidence = mismatch_evidence(checks) if checks else "the gradient seems inconsistent with fun"
     if report is not None:
         return Finding(
@@ -359,8 +405,7 @@ def _look_at_noise(run: _Run) -> Finding | None:
     if run.fun is None or not math.isfinite(run.f):
         return None
     value = as_value_function(run.fun, run.jac)
-    way = np.maximum(1.0, np.abs(run.x))
-    way = np.where(run.upper - run.x < run.x - run.lower, -way, way)
+    way = way_inside(run.x, run.lower, run.upper)
     with np.errstate(all="ignore"):
         found, _ = estimate_noise(
             lambda t: value(np.clip(run.x + t * way, run.lower, run.upper)), NOISE_STEP
@@ -368,7 +413,7 @@ def _look_at_noise(run: _Run) -> Finding | None:
     noise = found.level
     # Of f, and what the rounding of x makes of it.
     rounding = EPS * (abs(run.f) + float(np.abs(run.g * run.x).sum()))
-    if noise <= 1e4 * rounding or noise == 0:
+    if noise <= 1e4 * rounding or not 0 < noise < math.inf:
         return None
     return Finding(
         "noise",
@@ -417,6 +462,20 @@ def _look_at_unbounded(run: _Run) -> Finding | None:
     )
 
 
+def _look_at_differences(run: _Run) -> Finding | None:
+    """Has a run ended where differences know no better?"""
+    if run.differences is None or run.status != ABNORMAL or not math.isfinite(run.f):
+        return None
+    return Finding(
+        "differences",
+        "problem",
+        f"The gradient comes by {run.differences} differences of f, whose own error may be as "
+        f"large as what is left of it: the projected gradient is {run.norm:.2g}.",
+        "a jac; else a larger ftol or gtol, or jac='3-point'.",
+        {"projected_gradient": run.norm},
+    )
+
+
 def _look_at_limits(run: _Run) -> Finding | None:
     if run.status != 1:
         return None
@@ -427,12 +486,14 @@ def _look_at_limits(run: _Run) -> Finding | None:
         fall = float(run.values[-6] - run.values[-1])
         numbers["fall"] = fall
         going = f", and f fell by {fall:.3g} over the last five iterations"
+    model = ""
+    if not math.isnan(numbers["foreseen"]):
+        model = f" The model foresees a further decrease of about {numbers['foreseen']:.2g}."
     return Finding(
         "limit",
         "problem",
         f"A limit ended the run while it was still going down: the projected gradient is "
-        f"{run.norm:.3g}{going}. The model foresees a further decrease of about "
-        f"{numbers['foreseen']:.2g}.",
+        f"{run.norm:.3g}{going}.{model}",
         f"a larger {limit}; minimize_lbfgsb goes on from here with checkpoint=result, x0=result.x.",
         numbers,
     )
@@ -446,17 +507,20 @@ def _look_at_ftol(run: _Run) -> Finding | None:
     """Did the run end by ftol, far from a stationary point?"""
     if run.status != 0 or "F_<=_FTOL" not in run.message.replace("FACTR*EPSMCH", "FTOL"):
         return None
-    left = run.foreseen()
+    # By the step -Hp from H₀ = I, a guess in the units of x: enough to suspect, not to foretell.
+    left = math.nan
+    if run.hess_inv is not None and np.isfinite(run.projected).all():
+        left = 0.5 * float(run.projected @ run.hess_inv.matvec(run.projected))
     if not (left > _LEFT * run.size or (math.isnan(left) and run.norm > _LARGE_NORM * run.size)):
         return None
     return Finding(
         "ftol early",
         "problem",
-        f"ftol was met in one small step, but the projected gradient is still {run.norm:.3g}; the "
-        f"model foresees a further decrease of about {left:.2g}, f being {run.f:.6g}.",
+        f"ftol was met in one small step, but the projected gradient is still {run.norm:.3g}, f "
+        f"being {run.f:.6g}.",
         "a smaller ftol, say 1e-12, so that gtol decides; and a better scaling of the variables if "
         "that takes many iterations.",
-        {"projected_gradient": run.norm, "foreseen": left},
+        {"projected_gradient": run.norm},
     )
 
 
@@ -522,17 +586,47 @@ def _look_at_scaling(run: _Run) -> Finding | None:
         "hint" if run.success else "problem",
         f"The variables are scaled over many orders of magnitude: the steps that change f equally "
         f"are from {lengths.min():.1e} to {lengths.max():.1e}.",
-        f"x_scale={_short(scale)}, or better what you know of the typical size of each variable.",
+        f"{_as_advice(scale)}, or better what you know of the typical size of each variable.",
         {"spread": spread, "x_scale": scale},
     )
 
 
-def _well(run: _Run) -> str:
-    if run.status == 3:
-        return "The run was ended by its callback or objective; nothing else was noticed."
-    agree = " and f and its gradient agree along the last steps" if run.checks else ""
+def _as_advice(scale: Vector) -> str:
+    """The x_scale to try, whole or by its extremes."""
+    if scale.size <= 8:
+        return f"x_scale=[{', '.join(f'{value:g}' for value in scale)}]"
+    least, most = int(np.argmin(scale)), int(np.argmax(scale))
     return (
-        f"Nothing suspicious: the projected gradient is {run.norm:.2g} at f = {run.f:.6g}"
+        f"x_scale=diagnosis['scaling'].numbers['x_scale'], from {scale[least]:g} for x[{least}] to "
+        f"{scale[most]:g} for x[{most}]"
+    )
+
+
+_LOOKS = (
+    _look_at_start,
+    _look_at_first_step,
+    _look_at_gradient,
+    _look_at_noise,
+    _look_at_not_finite,
+    _look_at_unbounded,
+    _look_at_differences,
+    _look_at_limits,
+    _look_at_ftol,
+    _look_at_rounding,
+    _look_at_size,
+    _look_at_scaling,
+)
+
+
+def _well(run: _Run, suspicious: bool) -> str:
+    if run.status == 3:
+        return "The run was ended by its callback or objective" + (
+            "." if suspicious else "; nothing else was noticed."
+        )
+    agree = " and f and its gradient agree along the last steps" if run.checks else ""
+    verdict = "Converged" if suspicious else "Nothing suspicious"
+    return (
+        f"{verdict}: the projected gradient is {run.norm:.2g} at f = {run.f:.6g}"
         f"{',' if agree else ''}{agree}."
     )
 

@@ -58,7 +58,7 @@ def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     elif solver._reason == NOT_FINITE:
         message += what_is_not_finite(solver.fun, solver.jac)
     elif solver._reason == NO_STEP:
-        message += why_no_step(solver.fun, *solver._failure)
+        message += why_no_step(solver.fun, *solver._failure, solver._differences)
     return status, success, message
 
 
@@ -94,16 +94,37 @@ def why_no_step(
     mismatch: float,
     checks: list[tuple[float, float, float]],
     precision: float,
+    maxls: int,
+    differences: str | None = None,
 ) -> str:
-    """Say in one sentence what a line search that found no step points to, after the message."""
+    """Say in one sentence what a line search that found no step points to, after the message.
+
+    Parameters
+    ----------
+    fun, decrease, not_finite, mismatch, checks, precision, maxls
+        f at the last iterate, and what `BaseSolver._failure` returns.
+    differences : str, optional
+        By which differences of f the gradient comes, if it does.
+    """
     if not_finite:
         return ": f or its gradient was not finite at any point tried from the last iterate"
+    if differences is not None:
+        return (
+            f": no lower f was found where the gradient, by {differences} differences, predicts a "
+            f"decrease of {decrease:.1e} at f = {fun:.6g}; differences may be no more precise than "
+            "that: a larger ftol or gtol, or a jac"
+        )
     if mismatch > MISMATCH_ALARM:
         return f": {mismatch_evidence(checks)}"
     if decrease <= max(SMALL_DECREASE, UNITS * precision) * max(abs(fun), 1.0):
         return (
             f": the search was for a decrease of f by {decrease:.1e} at f = {fun:.6g}, which "
             "rounding errors or noise in f can hide"
+        )
+    if maxls:
+        return (
+            f": no lower f was found in {maxls} trial{'s' * (maxls > 1)}, all that maxls allows, "
+            f"where the gradient predicts a decrease of {decrease:.3g}; see lbfgsb.diagnose"
         )
     return (
         f": no lower f was found where the gradient predicts a decrease of {decrease:.3g}; f may "

@@ -184,6 +184,7 @@ class FiniteDifference:
 
     Attributes
     ----------
+    method : {'2-point', '3-point', 'cs'}
     nfev : int
         The calls of `fun` so far, those of a gradient that an exception ended included (except
         in other processes).
@@ -234,7 +235,7 @@ class FiniteDifference:
         if n is None and lower is not None:
             n = lower.size
         self._fun = fun
-        self._method = method
+        self.method = method
         self._rel_step = _as_step("rel_step", rel_step, n)
         self._abs_step = _as_step("abs_step", abs_step, n)
         self._precision = fun_precision
@@ -287,7 +288,7 @@ class FiniteDifference:
                     f"{name} must be a scalar or have the shape {x.shape} of x; "
                     f"its shape is {step.shape}."
                 )
-        evaluate = _Evaluation(self._fun, self._method, x, free, self._lower, self._upper)
+        evaluate = _Evaluation(self._fun, self.method, x, free, self._lower, self._upper)
         # The differences of non-finite values are meant to be silent, fun is not: it runs in a
         # copy of the caller's context, where NumPy keeps the error state that the user has set.
         context = contextvars.copy_context()
@@ -303,7 +304,7 @@ class FiniteDifference:
                 out = _scipy.approx_derivative(
                     fun,
                     z,
-                    method=self._method,
+                    method=self.method,
                     rel_step=self._rel_step,
                     abs_step=self._step(z, f),
                     f0=f,
@@ -326,7 +327,7 @@ class FiniteDifference:
 
     def _step(self, z: Vector, f: Any) -> float | Vector | None:
         """Return the absolute step: the user's, or one for the precision of `f`."""
-        power = {"2-point": 1 / 2, "3-point": 1 / 3}.get(self._method)
+        power = {"2-point": 1 / 2, "3-point": 1 / 3}.get(self.method)
         if not self._is_default or power is None:
             return self._abs_step
         precision = find_precision(f) if self._precision is None else self._precision

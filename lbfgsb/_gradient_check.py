@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb._bounds import as_bounds, as_start
 from lbfgsb._core.objective import convert_gradient, convert_value, find_precision, quote
-from lbfgsb._noise import NOISE_STEP, estimate_noise
+from lbfgsb._lowlevel import as_compiled, is_compiled
+from lbfgsb._noise import NOISE_STEP, estimate_noise, way_inside
 from lbfgsb._numbers import as_precision
 from lbfgsb._types import Vector
 
@@ -256,8 +257,9 @@ def check_gradient(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x) -> float``, or ``fun(x) -> (float, ndarray)`` if `jac` is True.
+    fun : callable or scipy.LowLevelCallable
+        ``fun(x) -> float``, or ``fun(x) -> (float, ndarray)`` if `jac` is True; or a compiled
+        function as in `minimize_lbfgsb`.
     jac : callable or True
         ``jac(x) -> ndarray``, shape (n,); or True.
     x : array_like, shape (n,)
@@ -322,6 +324,8 @@ def check_gradient(
         np.full(n, -np.inf) if lower is None else lower,
         np.full(n, np.inf) if upper is None else upper,
     )
+    if is_compiled(fun):
+        fun, jac = as_compiled(fun, jac), True
     if not callable(fun):
         raise TypeError(f"fun must be callable; got {quote(fun)}")
     if jac is not True and not callable(jac):
@@ -342,8 +346,7 @@ def check_gradient(
     line = _Line(value, point, box)
     if fun_precision is None:
         precision = max(find_precision(told_f), find_precision(told_g))
-    way = np.where(point - box[0] > box[1] - point, -1.0, 1.0) * np.maximum(1.0, np.abs(point))
-    way[~(box[0] < box[1])] = 0.0
+    way = way_inside(point, *box)
     if math.isfinite(f) and way.any():
         line.know(precision, f, way)
     check = _Check(line, f, g)

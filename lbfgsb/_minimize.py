@@ -298,6 +298,8 @@ def minimize_lbfgsb(
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
         solver = BaseSolver(start, lower, upper, options, scale)
+        if isinstance(gradient, FiniteDifference):
+            solver._differences = gradient.method
         extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
         del start, lower, upper, scale  # the solver has its own
         redefine = None
@@ -330,6 +332,8 @@ def minimize_lbfgsb(
     memory = Memory(solver)
     if redefine is not None:
         memory.extra["iterates"] = redefine.iterates()
+    if solver._differences is not None:
+        memory.extra["differences"] = solver._differences
     result = make_result(solver, memory)
     watch.attach_to(result)
     if redefine is None and not isinstance(gradient, FiniteDifference):

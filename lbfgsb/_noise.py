@@ -10,7 +10,8 @@ variance σ², a k-th difference has the variance σ² (2k)! / k!². So each ord
     σ_k² = k!² / (2k)! · mean of the squares of the k-th differences,
 
 and where some of these agree while the differences still change their sign, as noise does and a
-trend does not, that is the noise. Where the differences are mostly 0, h is too short; where the
+trend does not, that is the noise, if points that are closer show it too: what looks like noise
+across a kink falls with the step. Where the differences are mostly 0, h is too short; where the
 estimates fall on to the last order, h is too long and f, not its noise, is what is seen.
 """
 
@@ -33,6 +34,9 @@ ATTEMPTS = 4
 
 # How far apart the first points are, in units of max(1, |x_i|).
 NOISE_STEP = 1e-7
+
+# What is found is looked for again in points that are closer by this factor.
+SHORTER = 10.0
 
 Kind = Literal["found", "step too short", "step too long", "not finite"]
 
@@ -80,6 +84,10 @@ def noise_of_values(values: ArrayLike) -> Noise:
     # Two neighbours in three that are equal: f does not resolve the step.
     if np.count_nonzero(np.diff(table) == 0) > 0.5 * size:
         return Noise("step too short")
+    bends = np.abs(np.diff(table, 2))
+    # A kink bends f in one place, which two second differences see; noise bends it everywhere.
+    if np.count_nonzero(bends > 0.01 * bends.max()) <= 2:
+        return Noise("step too long")
     levels, turns = [], []
     for order in range(1, size):
         table = np.diff(table)
@@ -123,6 +131,10 @@ def estimate_noise(
             break
         noise = noise_of_values([walk(k * h) for k in range(points)])
         nfev += points
+        if noise.kind == "found":
+            nfev += points
+            if not _is_confirmed(noise, [walk(k * h / SHORTER) for k in range(points)]):
+                noise = Noise("step too long")
         if noise.kind in ("found", "not finite"):
             break
         following = 100 * h if noise.kind == "step too short" else h / 100
@@ -130,3 +142,26 @@ def estimate_noise(
             break
         lengths.append(following)
     return noise, nfev
+
+
+def _is_confirmed(noise: Noise, values: ArrayLike) -> bool:
+    """Whether points that are closer show the same noise: across a kink it falls with the step."""
+    closer = noise_of_values(values)
+    if closer.kind != "found":
+        return closer.kind == "step too short"
+    return noise.level <= AGREE * closer.level
+
+
+def way_inside(
+    x: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return a direction from x for a walk: into the box, 0 for what is fixed.
+
+    About max(1, |x_i|) in each variable, and no two in a simple ratio: in a sum of |x_i| the
+    changes must not cancel.
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    way = np.maximum(1.0, np.abs(x)) * (0.75 + 0.5 * (golden * np.arange(1, x.size + 1) % 1))
+    way[upper - x < x - lower] *= -1
+    way[~(lower < upper)] = 0.0
+    return way

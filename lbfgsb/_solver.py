@@ -19,8 +19,6 @@ from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options
 from lbfgsb._result import Memory, make_result
 
-_START = 0  # a phase of the core
-
 
 class Solver(BaseSolver):
     """L-BFGS-B in the hands of its caller: it asks for points and is told f and g.
@@ -146,9 +144,7 @@ class Solver(BaseSolver):
         if not self._asked:
             raise RuntimeError("tell needs a point from ask")
         value, gradient = convert_value(f, "f must be"), convert_gradient(g, self.n)
-        if self._phase == _START:
-            self._set_precision(max(find_precision(f), find_precision(g)))
-        return self._answer(value, gradient)
+        return self._answer(value, gradient, max(find_precision(f), find_precision(g)))
 
     def run(
         self,

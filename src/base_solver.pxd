@@ -13,6 +13,7 @@ cdef class BaseSolver:
     cdef unsigned long asker           # the thread that waits for f and g; 0: none
     cdef readonly Py_ssize_t n
     cdef public object _stop_reason    # a str: why the user stopped it, if he said so
+    cdef public object _differences    # a str: by which differences the gradient comes, if so
     cdef object __weakref__
 
     cdef object vector(self, double **v)

@@ -14,7 +14,8 @@ from lbfgsb._core.options cimport CheckedOptions
 from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
                                          slope_monitor_load, slope_monitor_save)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
-                                  RUNNING, TRIAL, Event, mismatch_of, solver_advance, solver_begin,
+                                  RUNNING, START, TRIAL, Event, mismatch_of, solver_advance,
+                                  solver_begin,
                                   solver_create, solver_destroy, solver_measure, solver_point,
                                   solver_point_at_team, solver_set_pairs, solver_set_precision,
                                   solver_stop, solver_tell, solver_test, solver_test_limits)
@@ -29,10 +30,12 @@ cdef extern from "float.h" nogil:
 
 cdef object failure_of(const SolverState *s):
     """Of a search that found no step: the decrease that its slopes promised; whether all trials
-    that moved f were not finite; the mismatch and the checks behind it; the precision of f."""
+    that moved f were not finite; the mismatch and the checks behind it; the precision of f; and
+    the trials that maxls allows, 0 if the search ended before them."""
     cdef bint finite = s.search.bracketed or s.search.f_x < s.search.f0
+    cdef bint ran_out = s.search.trials >= s.options.maxls
     return (line_search_promise(&s.search), s.monitor.lost > 0 and not finite, mismatch_of(s),
-            checks_of(&s.monitor), s.precision)
+            checks_of(&s.monitor), s.precision, s.options.maxls if ran_out else 0)
 
 
 class FactorizationError(ArithmeticError):
@@ -179,14 +182,19 @@ cdef class BaseSolver:
             guard_leave(&self.guard, nested)
         return self._point()
 
-    def _answer(self, double f, const double[::1] g):
-        """Take f and g at the point that was asked for, and go on to the next; as _tell."""
+    def _answer(self, double f, const double[::1] g, double precision=0):
+        """Take f and g at the point that was asked for, and go on to the next; as _tell.
+
+        At the start `precision` is that of f, unless it has been told as an option.
+        """
         cdef bint new
         cdef bint nested = guard_enter(&self.guard)
         try:
             if self.asker == NOBODY:
                 raise RuntimeError('tell needs a point from ask')
             self.asker = NOBODY
+            if self.s.phase == START:
+                solver_set_precision(&self.s, precision)
             new = self.tell(f, g)
             self.advance()
         finally:
@@ -214,10 +222,6 @@ cdef class BaseSolver:
         """Finish the run if the iterate meets a test or a limit."""
         with nogil:
             solver_test(&self.s)
-
-    def _set_precision(self, double precision):
-        """Set the relative precision of f, unless it has been told as an option."""
-        solver_set_precision(&self.s, precision)
 
     def _stop(self):
         """End the run on the user's word."""

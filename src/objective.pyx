@@ -8,6 +8,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
+from libc.math cimport NAN
 
 import reprlib
 
@@ -215,3 +216,18 @@ cdef class CompiledObjective:
         self.fun = <CompiledFunction>PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
         self.data = PyCapsule_GetContext(capsule)
         self.owner = owner
+
+    def __call__(self, x):
+        """Return f and the gradient at x, an array of float64 of shape (n,)."""
+        cdef Py_ssize_t n = x.size
+        cdef double f = NAN
+        cdef int stopped
+        point, g = new_vector(n), new_vector(n)
+        point[:], g[:] = x, NAN
+        cdef double *to_x = vector_data(point)
+        cdef double *to_g = vector_data(g)
+        with nogil:
+            stopped = self.fun(n, to_x, &f, to_g, self.data)
+        if stopped:
+            raise StopIteration('the compiled objective returned a value that is not zero')
+        return f, g

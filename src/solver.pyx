@@ -20,7 +20,7 @@ from libc.string cimport memcpy, memset
 
 from lbfgsb._core.accept cimport PRODUCTS, accept_few, accept_nothing, accept_step
 from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_trial, box_trial_rows,
-                               box_update_status)
+                               box_update_status, scaled_change, scaled_gradient)
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
@@ -232,7 +232,7 @@ cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
     monitor_trial(s, f, slope)
     tried = s.search.alpha
     if (fabs(f - s.f) <= max(NOISE, UNITS * s.precision) * fabs(s.f) and isfinite(slope)
-            and trial_norm(s, tried, g) <= s.options.gtol):
+            and trial_norm(s, tried, g, False) <= s.options.gtol):
         # f is at its rounding errors and can't tell any more whether this is a step in the right
         # direction; the gradient can.
         verdict = ACCEPT_TRIAL
@@ -337,7 +337,9 @@ cdef LineSearchVerdict check_null_step(SolverState *s, LineSearchVerdict verdict
             g = s.g_best
     if verdict == ACCEPT_TRIAL and line_search_promise(&s.search) <= HIDDEN * noise_of(s):
         return verdict
-    return verdict if nothing_to_see(s) and trial_norm(s, alpha, g) < s.box.norm else NO_STEP
+    if nothing_to_see(s) and trial_norm(s, alpha, g, True) < scaled_norm(&s.box):
+        return verdict
+    return NO_STEP
 
 
 cdef inline double noise_of(const SolverState *s) noexcept nogil:
@@ -389,12 +391,14 @@ ctypedef struct NormContext:
     const SolverState *s
     double alpha
     const double *g
+    bint scaled              # in scaled variables
 
 
-cdef double trial_norm(SolverState *s, double alpha, const double *g) noexcept nogil:
+cdef double trial_norm(SolverState *s, double alpha, const double *g,
+                       bint scaled) noexcept nogil:
     """The inf-norm of the projected gradient at x + alpha d, where the gradient is g."""
     cdef NormContext v
-    v.s, v.alpha, v.g = s, alpha, g
+    v.s, v.alpha, v.g, v.scaled = s, alpha, g, scaled and s.box.scaled
     run_chunks(&s.team, norm_chunk, &v, s.box.n, 6, 0, s.team.total)
     return s.team.total[MAX]
 
@@ -403,7 +407,7 @@ cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
                      double *scratch) noexcept nogil:
     cdef NormContext *v = <NormContext *>context
     cdef const Box *box = &v.s.box
-    cdef double x, g
+    cdef double x, g, room
     cdef Py_ssize_t block, i, start, size
     for block in range((rows + BLOCK - 1) // BLOCK):
         start = first + block * BLOCK
@@ -411,8 +415,13 @@ cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         box_trial_rows(box, v.alpha, start, size, scratch)
         for i in range(start, start + size):
             x, g = scratch[i - start], v.g[i]
+            if v.scaled:
+                g *= box.scale[i]
             if box.bounded:
-                g = min(x - box.lower[i], g) if g > 0 else max(x - box.upper[i], g)
+                room = x - (box.lower[i] if g > 0 else box.upper[i])
+                if v.scaled:
+                    room /= box.scale[i]
+                g = min(room, g) if g > 0 else max(room, g)
             partial[MAX] = max(partial[MAX], fabs(g))
 
 
@@ -483,8 +492,8 @@ cdef bint start_again(SolverState *s) noexcept nogil:
     if s.B.k > 0:
         compact_reset(&s.B)
         box_free_all(&s.box)
-    elif s.box.boxed and s.B.theta == 1 and s.box.norm > first_length(s):
-        s.B.theta = s.box.norm / first_length(s)
+    elif s.box.boxed and s.B.theta == 1 and scaled_norm(&s.box) > first_length(s):
+        s.B.theta = scaled_norm(&s.box) / first_length(s)
     else:
         return False
     s.restarts += 1
@@ -642,18 +651,33 @@ cdef void lengthen(SolverState *s) noexcept nogil:
 
     Outside of boxes begin_search takes the part of that step that has the right length.
     """
-    cdef double length = first_length(s)
-    if s.B.theta == 1 and 0 < s.box.norm < INFINITY and not SHORT * length < s.box.norm < 1e100:
-        s.B.theta = s.box.norm / (length if s.box.boxed else sqrt(<double>s.box.n) * length)
+    cdef double length = first_length(s), norm = scaled_norm(&s.box)
+    if s.B.theta == 1 and 0 < norm < INFINITY and not SHORT * length < norm < 1e100:
+        s.B.theta = norm / (length if s.box.boxed else sqrt(<double>s.box.n) * length)
 
 
 cdef double first_length(const SolverState *s) noexcept nogil:
-    """The length of a step that is to be taken without pairs."""
+    """The length of a step that is to be taken without pairs, in scaled variables."""
     cdef double largest = 0
     cdef Py_ssize_t i
     for i in range(s.box.n):
-        largest = max(largest, fabs(s.box.x[i]))
+        largest = max(largest, fabs(scaled_change(&s.box, i, s.box.x[i])))
     return max(1.0, FIRST_STEP * largest)
+
+
+cdef double scaled_norm(const Box *box) noexcept nogil:
+    """The inf-norm of the projected gradient at x, in scaled variables."""
+    cdef double g, room, norm = 0
+    cdef Py_ssize_t i
+    if not box.scaled:
+        return box.norm
+    for i in range(box.n):
+        g = scaled_gradient(box, i)
+        if box.bounded:
+            room = scaled_change(box, i, box.x[i] - (box.lower[i] if g > 0 else box.upper[i]))
+            g = min(room, g) if g > 0 else max(room, g)
+        norm = max(norm, fabs(g))
+    return norm
 
 
 cdef bint begin_search(SolverState *s) noexcept nogil:

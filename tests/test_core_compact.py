@@ -190,16 +190,18 @@ def test_pairs_come_back_as_they_were_given(memory):
 @pytest.mark.parametrize("scale_of_x", [1.0, 2.0**-60])
 @pytest.mark.parametrize("scale_of_f", [1.0, 2.0**-120, 2.0**120])
 def test_a_pair_needs_curvature_whatever_the_scales(ratio, taken, scale_of_x, scale_of_f):
-    # d = (1, 0) and sᵀy = ratio |sᵀg|, in units of the scales.
+    # s = (step, 0) and sᵀy = ratio |sᵀg|, in units of the scales.
     solver = core_solver([0.0, 0.0], eps_SY=0.5, max_steplength=scale_of_x**2 / scale_of_f)
     unit = scale_of_f / scale_of_x
     solver._tell(0.0, unit * np.array([-1.0, 0.0]))
     solver._advance()
-    assert solver._point().tolist() == [scale_of_x, 0.0]
-    assert solver._tell(-0.9 * scale_of_f, unit * np.array([ratio - 1.0, 7.0]))
+    step, zero = solver._point()
+    assert (step > 0, zero) == (True, 0)
+    before = model_of(solver)["theta"]
+    assert solver._tell(-0.9 * unit * step, unit * np.array([ratio - 1.0, 7.0]))
     assert (solver._details["pairs"], solver._details["skipped"]) == (taken, 1 - taken)
-    theta = unit / scale_of_x * (ratio**2 + 49) / ratio
-    assert model_of(solver)["theta"] == pytest.approx(theta if taken else 1.0)
+    theta = unit / step * (ratio**2 + 49) / ratio
+    assert model_of(solver)["theta"] == pytest.approx(theta if taken else before)
 
 
 def test_a_refused_pair_leaves_the_memory_as_it_was():

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.optimize
 from lbfgsb._core.slope_monitor import MISMATCH_ALARM
 from problems import random_problem, rosen, rosen_fg, rosen_grad, same_bits
 
 from lbfgsb import GradientWarning, Solver, check_gradient, diagnose, minimize_lbfgsb
+from lbfgsb.benchmarks import compiled_rosenbrock
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
@@ -136,7 +138,7 @@ def test_an_abnormal_end_says_in_one_sentence_what_the_evidence_points_to():
 
     assert message(changed(lambda g: -g)).startswith("the gradient seems inconsistent with fun")
     assert message(wall).startswith("f or its gradient was not finite at any point tried")
-    assert message(kink, x0=[0.0], maxls=2).startswith("no lower f was found where the gradient")
+    assert message(kink, x0=[0.0], maxls=2).startswith("no lower f was found in 2 trials, all that")
 
 
 @quiet
@@ -170,7 +172,7 @@ def test_a_right_gradient_is_ok_at_the_price_of_four_evaluations_a_direction():
     report = check_gradient(lambda x: calls.append(1) or rosen(x), rosen_grad, x)
     assert report.ok
     assert report.verdict == ["ok"] * 10
-    assert report.nfev == len(calls) == 1 + 7 + 10 * 4    # 7 for the noise
+    assert report.nfev == len(calls) == 1 + 2 * 7 + 10 * 4    # twice 7 for the noise
     assert report.wrong.size == 0
     error = np.abs(report.analytic - report.numerical)
     assert (error <= report.error + 1e-9 * np.abs(report.analytic)).all()
@@ -367,3 +369,91 @@ def test_a_result_of_another_solver_will_do():
 def test_diagnose_names_what_is_wrong_with_its_arguments(kwargs, name):
     with pytest.raises(TypeError, match=name):
         diagnose(**({"result": solve(rosen_fg)} | kwargs))
+
+
+# --- findings of the field ----------------------------------------------------------------
+
+
+def test_maxls_is_named_where_it_ended_the_search():
+    res = minimize_lbfgsb(x0=[-1.2, 1.0], fun=rosen, jac=rosen_grad, maxls=1)
+    assert (res.status, res.nit, res.nfev) == (2, 0, 2)
+    assert "in 1 trial, all that maxls allows" in res.message
+
+
+def test_differences_are_named_where_they_know_no_better():
+    start = {"x0": [-1.2, 1.0], "fun": rosen, "jac": "3-point"}
+    res = minimize_lbfgsb(**start, ftol=0, gtol=0, maxiter=500)
+    assert res.status == 2
+    assert "by 3-point differences, predicts" in res.message
+    found = diagnose(res, rosen)
+    assert found["differences"].severity == "problem"
+    assert "check_gradient" not in repr(found)
+
+
+def test_a_model_never_foresees_more_than_the_run_has_gained():
+    d = 10.0 ** np.linspace(-6, 6, 12)
+    for maxiter in range(1, 60):
+        res = minimize_lbfgsb(
+            x0=np.ones(12), fun=lambda x: (0.5 * d @ x**2, d * x), jac=True, maxiter=maxiter
+        )
+        for finding in diagnose(res):
+            foreseen = finding.numbers.get("foreseen", np.nan)
+            assert not foreseen > 0.5 * d.sum() - res.fun
+            assert "nan" not in str(finding)
+
+
+def test_what_has_findings_is_not_called_free_of_suspicion():
+    d = np.array([1e-6, 1.0, 1e6])
+    res = minimize_lbfgsb(x0=np.ones(3), fun=lambda x: (0.5 * d @ x**2, d * x), jac=True)
+    found = diagnose(res)
+    assert "scaling" in found.codes
+    assert "Nothing suspicious" not in repr(found)
+    assert "x_scale=[1000, 1, 0.001]" in found["scaling"].advice
+
+
+def test_a_long_x_scale_is_told_by_its_extremes():
+    d = np.ones(50)
+    d[40] = 1e-8
+    res = minimize_lbfgsb(
+        x0=np.ones(50), fun=lambda x: (0.5 * d @ x**2, d * x), jac=True, ftol=0, gtol=1e-12,
+        maxiter=100,
+    )  # fmt: skip
+    advice = diagnose(res)["scaling"].advice
+    assert "10000 for x[40]" in advice
+    assert "[1, 1, 1" not in advice
+
+
+def test_a_kink_at_the_result_is_found():
+    def fun(x):
+        return np.abs(x).sum(), np.sign(x)
+
+    found = diagnose(minimize_lbfgsb(x0=[1.3, -2.0], fun=fun, jac=True), fun, True)
+    assert found.codes == ["kink", "converged"]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_that_overflow_make_no_warning_of_the_diagnosis():
+    def fun(x):
+        with np.errstate(all="ignore"):
+            return -np.exp(x).sum(), -np.exp(x)
+
+    found = diagnose(minimize_lbfgsb(x0=[1.3, 2.0], fun=fun, jac=True), fun, True)
+    assert "unbounded" in found.codes
+    assert "noise" not in found.codes
+
+
+def test_a_result_without_a_gradient_gets_one_from_jac():
+    res = scipy.optimize.minimize(rosen, X0, method="Nelder-Mead", options={"maxiter": 4000})
+    assert "jac" not in res
+    assert diagnose(res, rosen, rosen_grad).codes == ["converged"]
+    with pytest.raises(TypeError, match="the result has no jac: diagnose needs fun and jac"):
+        diagnose(res)
+
+
+def test_compiled_objectives_are_checked_and_diagnosed():
+    fun = compiled_rosenbrock
+    report = check_gradient(fun, None, X0)
+    assert report.ok
+    np.testing.assert_allclose(report.jac, rosen_grad(X0), rtol=1e-14)
+    res = minimize_lbfgsb(x0=X0, fun=fun, ftol=1e-12, gtol=1e-6, maxiter=200)
+    assert diagnose(res, fun).codes == ["converged"]

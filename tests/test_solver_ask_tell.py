@@ -366,7 +366,6 @@ def test_a_non_finite_start_is_a_failure():
     ("args", "options", "name"),
     [
         (([],), {}, "x0"),
-        (([[1.0, 2.0]],), {}, "x0"),
         (([np.nan, 1.0],), {}, "x0"),
         ((X0, [(0, 1)]), {}, "bounds"),
         ((X0, [(1, 0), (0, 1)]), {}, "bound"),
