@@ -70,14 +70,14 @@ def no_such_option(name: str, names: Iterable[str]) -> TypeError:
         Of the arguments that there are.
     """
     names = list(names)
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    if name in _ELSEWHERE:
-        said = _ELSEWHERE[name]
-    elif near:
-        said = f"did you mean '{near[0]}'?"
-    else:
-        said = f"the options are {', '.join(names)}"
-    return TypeError(f"{name!r} is no option; {said}")
+    said = _ELSEWHERE.get(name) or what_was_meant(name, names)
+    return TypeError(f"{name!r} is no option; {said or 'the options are ' + ', '.join(names)}")
+
+
+def what_was_meant(name: str, names: Iterable[str]) -> str:
+    """Ask for the name that is nearest to one that there isn't; empty if none is near."""
+    near = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def _check(

@@ -36,7 +36,7 @@ from lbfgsb._core.objective import convert_gradient, convert_value, quote
 from lbfgsb._endings import ABNORMAL, ENDS, NOT_FINITE
 from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
-from lbfgsb._options import options_of
+from lbfgsb._options import options_of, what_was_meant
 from lbfgsb._types import Vector
 from lbfgsb._watch import as_callbacks, is_history
 
@@ -134,7 +134,12 @@ def fmin_l_bfgs_b(
     """
     for name in options:
         if name not in (_known_options() | _printing_options()) - _FMIN_NAMES_THEM:
-            raise TypeError(f"fmin_l_bfgs_b() got an unexpected keyword argument '{name}'")
+            own = inspect.signature(fmin_l_bfgs_b).parameters.keys() | _known_options()
+            asked = what_was_meant(name, sorted(own - _FMIN_NAMES_THEM))
+            raise TypeError(
+                f"fmin_l_bfgs_b() got an unexpected keyword argument '{name}'"
+                f"{asked and f'; {asked}'}"
+            )
     jac: Any = None if approx_grad or fprime is True else fprime
     if fprime is None and not approx_grad:
         jac = True
@@ -547,8 +552,9 @@ def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
         else:
             unknown.append(name)
     if unknown:
+        asked = [what_was_meant(name, sorted(_known_options())) for name in unknown]
         warnings.warn(
-            f"Unknown solver options: {', '.join(unknown)}",
+            "; ".join([f"Unknown solver options: {', '.join(unknown)}", *filter(None, asked)]),
             OptimizeWarning,
             stacklevel=stacklevel,
         )

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 from problems import X0, needs_workers, rosen, rosen_fg, rosen_grad
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeWarning, minimize
 
 import lbfgsb
 from lbfgsb import Solver, check_gradient, fmin_l_bfgs_b, minimize_batch, minimize_lbfgsb
@@ -284,3 +284,16 @@ def test_tell_names_f():
 def test_check_gradient_names_x(x):
     with pytest.raises((TypeError, ValueError), match=r"^x "):
         check_gradient(rosen, rosen_grad, x=x)
+
+
+def test_scipys_doors_ask_too_after_scipys_words():
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'maxitre'; did .*'maxiter'"):
+        fmin_l_bfgs_b(rosen_fg, X0, maxitre=3)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'pg_tol'; did .*'pgtol'"):
+        fmin_l_bfgs_b(rosen_fg, X0, pg_tol=3)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'$"):
+        fmin_l_bfgs_b(rosen_fg, X0, zzz=3)
+    options = {"maxitre": 3, "zzz": 1, "gtoll": 1e-3}
+    said = r"^Unknown solver options: maxitre, zzz, gtoll; did .*'maxiter'\?; did .*'gtol'\?$"
+    with pytest.warns(OptimizeWarning, match=said):
+        minimize(rosen, X0, jac=rosen_grad, method=lbfgsb.scipy_method, options=options)

@@ -14,10 +14,12 @@ import argparse
 import builtins
 import importlib.machinery
 import io
+import linecache
 import os
 import pkgutil
 import runpy
 import sys
+import textwrap
 from collections.abc import Sequence
 from types import CodeType, ModuleType, TracebackType
 
@@ -60,7 +62,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         if first == "-m":
             return _run_module(words[0], words[1:])
         if first == "-c":
-            return _run_text(words[0], "<string>", ["-c", *words[1:]])
+            return _run_text(_as_shown(words[0]), "<string>", ["-c", *words[1:]])
         if first == "-":
             return _run_text(sys.stdin.buffer.read(), "<stdin>", words)
         return _run_script(words[0], words[1:])
@@ -91,6 +93,16 @@ def _below_this_file(traceback: TracebackType | None) -> TracebackType | None:
             break
         below = below.tb_next
     return below
+
+
+def _as_shown(code: str) -> str:
+    """Return code given as an argument as the interpreter takes it, known to its tracebacks."""
+    if sys.version_info >= (3, 14):
+        code = textwrap.dedent(code)
+    if sys.version_info >= (3, 13):  # before, they show no lines of it
+        lines = code.splitlines(keepends=True)
+        linecache.cache["<string>"] = (len(code), None, lines, "<string>")
+    return code
 
 
 def _run_text(text: str | bytes, name: str, arguments: list[str]) -> int:
