@@ -19,7 +19,7 @@ from lbfgsb._endings import ABNORMAL, PERSISTENT, mismatch_evidence
 from lbfgsb._gradient_check import EPS, WIDTH, as_value_function, check_gradient
 from lbfgsb._lowlevel import as_compiled, is_compiled
 from lbfgsb._noise import NOISE_STEP, estimate_noise, way_inside
-from lbfgsb._result import memory_of
+from lbfgsb._result import memory_of, one_of_a_batch
 from lbfgsb._types import Vector
 
 Severity = Literal["problem", "hint", "fine"]
@@ -166,6 +166,7 @@ class _Run:
     """What is known of a run, whoever made its result."""
 
     def __init__(self, result: Any, fun: Any, jac: Any, history: Any, bounds: Any) -> None:
+        one_of_a_batch("result", result)
         if not isinstance(result, dict) or not {"x", "fun"} <= result.keys():
             raise TypeError(
                 f"result must be an OptimizeResult with x and fun; got {type(result).__name__}"

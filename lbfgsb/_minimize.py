@@ -25,7 +25,7 @@ from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._redefine import Redefinition, UpdateFunDef
-from lbfgsb._result import Memory, make_result, memory_of
+from lbfgsb._result import Memory, make_result, memory_of, one_of_a_batch
 from lbfgsb._types import Vector
 from lbfgsb._watch import Watch, as_callbacks
 
@@ -380,6 +380,7 @@ def _counts_of(checkpoint: OptimizeResult) -> tuple[int, int, int]:
 
 
 def _check_checkpoint(checkpoint: OptimizeResult, n: int) -> None:
+    one_of_a_batch("checkpoint", checkpoint)
     if not isinstance(checkpoint, OptimizeResult) or not {"x", "fun", "jac"} <= checkpoint.keys():
         made = (
             ", of which scipy.optimize.OptimizeResult(...) makes a result, without what goes on "

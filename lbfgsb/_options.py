@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
@@ -60,7 +60,9 @@ def options_of(door: Callable[..., Any]) -> list[str]:
     return list(door.__kwdefaults__ or ())
 
 
-def no_such_option(name: str, names: Iterable[str]) -> TypeError:
+def no_such_option(
+    name: str, names: Iterable[str], here: Mapping[str, str] | None = None
+) -> TypeError:
     """Return the error for an argument that there isn't, with what was meant if that is known.
 
     Parameters
@@ -68,9 +70,11 @@ def no_such_option(name: str, names: Iterable[str]) -> TypeError:
     name : str
     names : iterable of str
         Of the arguments that there are.
+    here : dict of str to str, optional
+        What one door says of arguments of the others.
     """
     names = list(names)
-    said = _ELSEWHERE.get(name) or what_was_meant(name, names)
+    said = (here or {}).get(name) or _ELSEWHERE.get(name) or what_was_meant(name, names)
     return TypeError(f"{name!r} is no option; {said or 'the options are ' + ', '.join(names)}")
 
 

@@ -210,6 +210,18 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
     return result
 
 
+def one_of_a_batch(name: str, result: object) -> None:
+    """Ask for the result of one problem where that of a batch was given.
+
+    Raises
+    ------
+    TypeError
+        With the name of the argument.
+    """
+    if isinstance(result, BatchResult):
+        raise TypeError(f"{name} must be the result of one problem, batch[i]; got that of a batch")
+
+
 def memory_of(result: object) -> Memory | None:
     """Return what a result of ours carries, None for anybody else's."""
     return getattr(result, "__dict__", {}).get("_memory")

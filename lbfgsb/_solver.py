@@ -16,7 +16,7 @@ from lbfgsb._core.objective import convert_gradient, convert_value, find_precisi
 from lbfgsb._endings import ending, warn_of_mismatch
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
-from lbfgsb._options import as_options
+from lbfgsb._options import as_options, no_such_option
 from lbfgsb._result import Memory, make_result
 
 
@@ -84,8 +84,9 @@ class Solver(BaseSolver):
         x_scale: ArrayLike | None = None,
         **options: Any,
     ) -> Solver:
-        for name in _FOR_RUN & options.keys():
-            raise TypeError(f"{name!r} is no option of Solver: it goes to Solver.run, with fun")
+        for name in options:
+            if name in _NOT_HERE:
+                raise no_such_option(name, (), _NOT_HERE)
         start = as_start(x0, copy=False)
         lower, upper = as_bounds(bounds, start.size)
         scale = as_scale(x_scale, start.size)
@@ -253,7 +254,11 @@ class Solver(BaseSolver):
 
 
 # What the other doors take with the options.
-_FOR_RUN = frozenset({"fun", "jac", "args", "x_shape"})
+_NOT_HERE = {
+    **dict.fromkeys(("fun", "jac", "args", "x_shape"), "it goes to Solver.run, with fun"),
+    "callback": "look at the solver whenever tell or run(..., iterations=k) comes back",
+    "checkpoint": "a Solver is its own: pickle it, or hand its result to minimize_lbfgsb",
+}
 
 
 def _rebuild(

@@ -172,18 +172,33 @@ def is_history(callback: Any) -> TypeGuard[History]:
     return isinstance(callback, History) and type(callback).__call__ is History.__call__
 
 
-def _check_parameters(callback: Any, signature: inspect.Signature) -> None:
-    """Refuse a function that can't be called with one or two arguments, before the run."""
-    for arguments in ((None,), (None, None)):
+def check_parameters(
+    callback: Any, signature: inspect.Signature, numbers: tuple[int, ...], expected: str
+) -> None:
+    """Refuse, before the run, a function that can't be called as its run would.
+
+    Parameters
+    ----------
+    callback : callable
+    signature : inspect.Signature
+        Its own.
+    numbers : tuple of int
+        With how many arguments it may be called.
+    expected : str
+        That in words.
+
+    Raises
+    ------
+    TypeError
+    """
+    for number in numbers:
         try:
-            signature.bind(*arguments)
+            signature.bind(*[None] * number)
         except TypeError:
             continue
         return
-    raise TypeError(
-        "callback must take (xk), (xk, state), or the keyword intermediate_result alone; "
-        f"{getattr(callback, '__name__', type(callback).__name__)} takes {signature}"
-    )
+    name = getattr(callback, "__name__", type(callback).__name__)
+    raise TypeError(f"callback must take {expected}; {name} takes {signature}")
 
 
 def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
@@ -195,7 +210,8 @@ def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
     parameters = signature.parameters
     if set(parameters) == {"intermediate_result"}:
         return lambda state: callback(intermediate_result=state)
-    _check_parameters(callback, signature)
+    expected = "(xk), (xk, state), or the keyword intermediate_result alone"
+    check_parameters(callback, signature, (1, 2), expected)
     positional = 0
     for p in parameters.values():
         if p.kind is p.VAR_POSITIONAL:

@@ -26,9 +26,15 @@ from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._result import BatchResult
 from lbfgsb._types import Vector
-from lbfgsb._watch import as_callbacks
+from lbfgsb._watch import as_callbacks, check_parameters
 
 Indices = NDArray[np.intp]
+
+# What minimize_lbfgsb takes.
+_NOT_HERE = {
+    "jac": "fun returns the pair (F, G)",
+    "checkpoint": "minimize_lbfgsb goes on from batch[i], the result of one problem",
+}
 
 _STATUS = np.array([status for status, _, _ in ENDS])
 _SUCCESS = np.array([success for _, success, _ in ENDS])
@@ -151,7 +157,7 @@ def minimize_batch(
     (True, array([2., 3.]))
     """
     if unknown:
-        raise no_such_option(next(iter(unknown)), options_of(minimize_batch))
+        raise no_such_option(next(iter(unknown)), options_of(minimize_batch), _NOT_HERE)
     starts = as_starts(x0, copy=is_compiled(fun))
     count, n = starts.shape
     lower, upper = as_bound_rows(bounds, count, n)
@@ -292,13 +298,7 @@ def _as_call(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:
         return callback
     if set(signature.parameters) == {"intermediate_result"}:
         return lambda state: callback(intermediate_result=state)
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise TypeError(
-            "callback must take one argument, the state of all problems; "
-            f"{getattr(callback, '__name__', type(callback).__name__)} takes {signature}"
-        ) from None
+    check_parameters(callback, signature, (1,), "one argument, the state of all problems")
     return callback
 
 

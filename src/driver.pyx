@@ -314,9 +314,9 @@ cdef class Objective:
 
 cdef double as_value_alone(object value) except? -1.0:
     """f as a double, where fun is not meant to return the gradient too."""
-    if isinstance(value, tuple) and len(value) == 2:
-        raise TypeError('fun must return a scalar; got a tuple of 2: did you mean jac=True, '
-                        'by which fun returns the pair (f, g)?')
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        raise TypeError(f'fun must return a scalar; got a {type(value).__name__} of 2: did you '
+                        'mean jac=True, by which fun returns the pair (f, g)?')
     return as_value(value)
 
 

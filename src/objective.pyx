@@ -118,7 +118,11 @@ def convert_value(value, must='fun must return'):
     >>> convert_value(np.array([[2]])), convert_value(np.float32(0.5))
     (2.0, 0.5)
     """
-    shape = np.shape(value) if not isinstance(value, (str, bytes)) else ()
+    try:
+        shape = np.shape(value) if not isinstance(value, (str, bytes)) else ()
+    except ValueError as error:    # lists of different lengths, say
+        raise ValueError(f'{must} a scalar or an array of one element; '
+                         f'got {describe(value)}') from error
     size = int(np.prod(shape))
     if size != 1:
         raise ValueError(f'{must} a scalar or an array of one element; '

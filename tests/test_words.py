@@ -9,7 +9,7 @@ from problems import X0, needs_workers, rosen, rosen_fg, rosen_grad
 from scipy.optimize import OptimizeWarning, minimize
 
 import lbfgsb
-from lbfgsb import Solver, check_gradient, fmin_l_bfgs_b, minimize_batch, minimize_lbfgsb
+from lbfgsb import Solver, check_gradient, diagnose, fmin_l_bfgs_b, minimize_batch, minimize_lbfgsb
 from lbfgsb.benchmarks import compiled_rosenbrock
 from lbfgsb.callbacks import History, Print, ProgressBar, TimeLimit
 
@@ -40,6 +40,13 @@ LONG = np.zeros(900)
 def test_a_pair_where_a_scalar_is_expected_asks_for_jac_true(jac):
     with pytest.raises(TypeError, match=r"fun must return a scalar; .*did you mean jac=True"):
         minimize_lbfgsb(x0=X0, fun=rosen_fg, jac=jac)
+
+
+def test_a_list_is_a_pair_too_and_three_things_are_named():
+    with pytest.raises(TypeError, match="got a list of 2: did you mean jac=True"):
+        minimize_lbfgsb(x0=X0, fun=lambda x: list(rosen_fg(x)))
+    with pytest.raises(ValueError, match=r"fun must return a scalar .*; got tuple"):
+        minimize_lbfgsb(x0=X0, fun=lambda x: (*rosen_fg(x), 3))
 
 
 def test_solver_run_asks_the_same():
@@ -128,6 +135,23 @@ def test_solver_says_where_the_objective_goes(name):
         Solver(X0, **{name: never})
 
 
+def test_the_other_doors_say_what_they_have_instead():
+    with pytest.raises(TypeError, match=r"'callback' .*tell or run"):
+        Solver(X0, callback=print)
+    with pytest.raises(TypeError, match=r"'checkpoint' .*pickle it"):
+        Solver(X0, checkpoint=None)
+    with pytest.raises(TypeError, match=r"'jac' .*fun returns the pair \(F, G\)"):
+        batch(jac=True)
+
+
+def test_the_result_of_a_batch_is_not_that_of_one():
+    res = minimize_batch(lambda X: ((X * X).sum(axis=1), 2 * X), [X0])
+    with pytest.raises(TypeError, match=r"result must be the result of one problem, batch\[i\]"):
+        diagnose(res)
+    with pytest.raises(TypeError, match="checkpoint must be the result of one problem"):
+        solve(checkpoint=res)
+
+
 # --- values in messages -------------------------------------------------------------------
 
 LARGE = {
@@ -212,6 +236,8 @@ def test_a_callback_that_cannot_be_called_is_refused_at_once(case):
     callback, said = WRONG[case]
     with pytest.raises(TypeError, match=said):
         solve(callback=callback)
+    with pytest.raises(TypeError, match="callback must take"):
+        minimize(never, X0, method=lbfgsb.scipy_method, callback=callback)
 
 
 @pytest.mark.parametrize(
