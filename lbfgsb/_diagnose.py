@@ -481,6 +481,8 @@ def _look_at_limits(run: _Run) -> Finding | None:
     if run.status != 1:
         return None
     limit = "maxiter" if "ITERATIONS" in run.message.upper() else "maxfun"
+    if "CALLBACK" in run.message.upper():  # a TimeLimit, say
+        limit = "limit"
     numbers: dict[str, Any] = {"projected_gradient": run.norm, "foreseen": run.foreseen()}
     going = ""
     if run.values is not None and run.values.size > 5:

@@ -38,7 +38,7 @@ NO_STEP = 6
 NOT_FINITE = 7
 STOPPED = 8
 
-ABNORMAL = 2  # a status
+LIMIT, ABNORMAL = 1, 2  # statuses
 
 # After so many searches in a row with such a mismatch it is persistent.
 PERSISTENT = 6
@@ -48,6 +48,15 @@ SMALL_DECREASE = 1e-9
 UNITS = 100
 
 
+class Limit(str):
+    """The reason of a callback that ends a run for a cause outside of the problem: no success.
+
+    It is the argument of the ``StopIteration`` that the callback raises.
+    """
+
+    __slots__ = ()
+
+
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     """Return status, success and message of a run as it stands."""
     status, success, message = ENDS[solver._reason]
@@ -55,6 +64,8 @@ def ending(solver: BaseSolver) -> tuple[int, bool, str]:
         success = False  # the objective ended the run before f was known
     if solver._reason == STOPPED and solver._stop_reason is not None:
         message += f": {solver._stop_reason}"
+        if isinstance(solver._stop_reason, Limit):
+            status, success = LIMIT, False
     elif solver._reason == NOT_FINITE:
         message += what_is_not_finite(solver.fun, solver.jac)
     elif solver._reason == NO_STEP:

@@ -124,7 +124,8 @@ def minimize_lbfgsb(
     callback : callable or iterable of callables, optional
         Called once for each accepted iterate, the last included, as ``callback(xk, state)``,
         ``callback(*, intermediate_result)`` (exactly so named) or ``callback(xk)``, told apart by
-        the signature. A true return value or ``StopIteration`` ends the run with status 3. The
+        the signature. ``StopIteration`` ends the run with status 3, as does a true return value of
+        the first form; that of the others, SciPy's, is ignored as in SciPy. The
         state is an `OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message, success,
         hess_inv, projected_gradient, steplength and active_bounds; ``state.update(gtol=…)`` changes
         ftol, gtol, maxiter, maxfun or maxcor. A callback's methods ``begin_run(state)`` and

@@ -125,7 +125,8 @@ class Watch:
                 stop = bool(self._tell(call, self._change)) or stop
             except StopIteration as why:
                 if not stop and why.args:
-                    self._solver._stop_reason = str(why.args[0])
+                    reason = why.args[0]
+                    self._solver._stop_reason = reason if isinstance(reason, str) else str(reason)
                 stop = True
         if self._log is not None:
             self._log.iterate()
@@ -202,14 +203,25 @@ def check_parameters(
 
 
 def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
-    """Return a function of the state that calls `callback` as its signature asks."""
+    """Return a function of the state that calls `callback` as its signature asks.
+
+    It returns whether to stop. In SciPy's two conventions that is never: what such a callback
+    returns is often no answer, as the number of characters that ``file.write`` has written.
+    """
+
+    def with_result(state: State) -> None:
+        callback(intermediate_result=state)
+
+    def with_point(state: State) -> None:
+        callback(state.x)
+
     try:
         signature = inspect.signature(callback)
     except (TypeError, ValueError):  # some builtins have none
-        return lambda state: callback(state.x)
+        return with_point
     parameters = signature.parameters
     if set(parameters) == {"intermediate_result"}:
-        return lambda state: callback(intermediate_result=state)
+        return with_result
     expected = "(xk), (xk, state), or the keyword intermediate_result alone"
     check_parameters(callback, signature, (1, 2), expected)
     positional = 0
@@ -222,4 +234,4 @@ def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
             positional += 1
     if positional >= 2:
         return lambda state: callback(state.x, state)
-    return lambda state: callback(state.x)
+    return with_point

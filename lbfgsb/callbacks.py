@@ -13,8 +13,10 @@ a solver that does not, a ``with`` statement does::
         scipy.optimize.minimize(fun, x0, method="BFGS", callback=bar)
 
 What ends a run raises ``StopIteration`` with its reason, which the message of the result repeats:
-``STOP: USER CALLBACK: the time limit of 10 s is over``. A run that has converged at that very
-iterate keeps its own message.
+``STOP: USER CALLBACK: the time limit of 10 s is over``. `TargetReached` and `EarlyStopping` are
+criteria of their user's, and a run that they end is a success, with status 3; one that `TimeLimit`
+or `StopOnSignal` cuts short has status 1 and is none. A run that has converged at that very iterate
+keeps its own message.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._core.objective import quote
+from lbfgsb._endings import Limit
 from lbfgsb._history import NUMBERS, History
 from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_count, as_number
@@ -214,7 +217,7 @@ class EarlyStopping(Callback):
 
 
 class TimeLimit(Callback):
-    """Ends the run at the first iterate after a time.
+    """Ends the run at the first iterate after a time, with status 1: it is no success.
 
     Parameters
     ----------
@@ -240,14 +243,15 @@ class TimeLimit(Callback):
         if self._start is None:
             self._start = now
         if now - self._start >= self.seconds:
-            self._stop(intermediate_result, f"the time limit of {self.seconds:g} s is over")
+            self._stop(intermediate_result, Limit(f"the time limit of {self.seconds:g} s is over"))
 
 
 class StopOnSignal(Callback):
     """Ends the run at the next iterate when the process is sent a signal.
 
-    The result is valid, and a checkpoint. Without this, Ctrl-C raises `KeyboardInterrupt` out of
-    the run, and SIGTERM, which batch systems send when the time is up, ends the process.
+    The status is 1, no success; the result is valid, and a checkpoint. Without this, Ctrl-C raises
+    `KeyboardInterrupt` out of the run, and SIGTERM, which batch systems send when the time is up,
+    ends the process.
 
     Parameters
     ----------
@@ -307,7 +311,7 @@ class StopOnSignal(Callback):
                 "'with StopOnSignal() as stop: ...'"
             )
         if self.received is not None:
-            self._stop(intermediate_result, f"{self.received.name} received")
+            self._stop(intermediate_result, Limit(f"{self.received.name} received"))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)

@@ -181,7 +181,7 @@ def stop_at(k, how):
     """A callback that ends the run when it is called for the k-th time."""
     calls = itertools.count(1)
 
-    def callback(xk):
+    def callback(xk, state):
         if next(calls) < k:
             return False
         if how == "StopIteration":

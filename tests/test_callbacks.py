@@ -35,7 +35,16 @@ from problems import (
 )
 from scipy.optimize import OptimizeResult, minimize
 
-from lbfgsb import _history, callbacks, minimize_lbfgsb, plotting
+from lbfgsb import (
+    _history,
+    callbacks,
+    diagnose,
+    fmin_l_bfgs_b,
+    minimize_lbfgsb,
+    patched_scipy,
+    plotting,
+    scipy_method,
+)
 from lbfgsb.callbacks import (
     EarlyStopping,
     History,
@@ -198,7 +207,7 @@ def test_without_a_reason_the_message_is_that_of_lbfgsb_11():
         raise StopIteration
 
     assert solve(callback=callback).message == STOPPED
-    assert solve(callback=lambda xk: "truthy").message == STOPPED
+    assert solve(callback=lambda xk, state: "truthy").message == STOPPED
 
 
 @pytest.mark.parametrize(
@@ -759,8 +768,60 @@ def test_time_limit(clock):
     seconds = []
     res = solve(fun=fun, callback=[lambda xk: seconds.append(clock.seconds - 100), TimeLimit(10)])
     assert res.message == f"{STOPPED}: the time limit of 10 s is over"
+    assert (res.status, res.success) == (1, False)
     assert seconds[-2] < 10 <= seconds[-1]
     assert solve(callback=TimeLimit(0)).nit == 1
+
+
+def test_a_run_that_converges_as_the_time_is_over_is_a_success():
+    res = solve(maxiter=1, gtol=1e300, callback=TimeLimit(0))
+    assert (res.status, res.success, res.message) == (
+        0,
+        True,
+        "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL",
+    )
+
+
+def test_of_a_limit_and_a_criterion_the_first_counts():
+    for callback, status in (
+        ([TimeLimit(0), TargetReached(1e9)], 1),
+        ([TargetReached(1e9), TimeLimit(0)], 3),
+    ):
+        res = solve(callback=callback)
+        assert (res.nit, res.status, res.success) == (1, status, status == 3)
+
+
+def test_a_state_at_the_end_and_the_run_that_goes_on_know_of_the_limit():
+    ends = []
+
+    class Ends:
+        def __call__(self, xk, state):
+            return False
+
+        def end_run(self, state):
+            ends.append((state.status, state.success, state.message))
+
+    part = solve(callback=[TimeLimit(0), Ends()])
+    assert ends == [(part.status, part.success, part.message)]
+    assert part.status == 1
+    whole = solve(x0=part.x, checkpoint=part)
+    assert whole.success
+    assert same_bits(whole.x, solve().x)
+    (limit,) = (f for f in diagnose(part).findings if f.code == "limit")
+    assert "a larger limit" in limit.advice
+
+
+@pytest.mark.parametrize("door", ["method", "patch", "fmin"])
+def test_time_limit_through_scipys_doors(door):
+    kwargs = {"callback": TimeLimit(0)}
+    if door == "fmin":
+        _, _, d = fmin_l_bfgs_b(rosen, X0, rosen_grad, **kwargs)
+        assert (d["nit"], d["warnflag"]) == (1, 2)
+        return
+    with patched_scipy():
+        method = scipy_method if door == "method" else "L-BFGS-B"
+        res = minimize(rosen, X0, jac=rosen_grad, method=method, **kwargs)
+    assert (res.nit, res.status, res.success) == (1, 99, False)
 
 
 def test_time_limit_starts_anew_with_each_run(clock):
@@ -806,7 +867,7 @@ def test_a_signal_ends_the_run_at_the_next_iterate(number):
     points = []
     stop = StopOnSignal()
     res = solve(fun=fun, callback=[points.append, stop])
-    assert (res.status, res.success) == (3, True)
+    assert (res.status, res.success) == (1, False)
     assert res.message == f"{STOPPED}: {number.name} received"
     assert stop.received == number
     assert res.nit == len(points) == at_signal[0] + 1

@@ -902,7 +902,7 @@ def test_the_baseline_kernels_repeat_themselves():
         ({"maxiter": 3}, 1, "STOP: TOTAL NO. of ITERATIONS REACHED LIMIT"),
         ({"maxfun": 7}, 1, "STOP: TOTAL NO. of f AND g EVALUATIONS EXCEEDS LIMIT"),
         ({"jac": lambda x: -rosen_grad(x)}, 2, "ABNORMAL_TERMINATION_IN_LNSRCH: the gradient"),
-        ({"callback": lambda xk: True}, 3, "STOP: USER CALLBACK"),
+        ({"callback": lambda xk, state: True}, 3, "STOP: USER CALLBACK"),
     ],
     ids=["gtol", "ftol", "ftarget", "maxiter", "maxfun", "abnormal", "callback"],
 )

@@ -584,9 +584,7 @@ def test_maxiter(maxiter):
 @pytest.mark.parametrize("joint", [True, False])
 def test_maxfun_is_never_exceeded(maxfun, joint):
     record = Counted()
-    functions = (
-        {"fun": record.fg, "jac": True} if joint else {"fun": record.fun, "jac": record.jac}
-    )
+    functions = {"fun": record.fg, "jac": True} if joint else {"fun": record.fun, "jac": record.jac}
     res = solve(maxfun=maxfun, **functions)
     assert res.nfev == record.nfun == maxfun
     assert (res.status, res.success) == (1, False)
@@ -827,6 +825,16 @@ def conventions(record):
     }
 
 
+SCIPYS_CONVENTIONS = {"keyword", "intermediate_result", "x alone", "method", "list"}
+
+
+def test_what_a_callback_of_x_alone_returns_does_not_end_the_run(tmp_path):
+    with open(tmp_path / "iterates.txt", "w") as file:
+        res = solve(callback=lambda x: file.write(f"{x}\n"))
+    assert_same_run(res, solve())
+    assert len((tmp_path / "iterates.txt").read_text().splitlines()) == res.nit > 10
+
+
 @pytest.mark.parametrize("convention", list(conventions(None)))
 def test_callback_conventions(convention):
     points = []
@@ -850,6 +858,10 @@ def test_callback_stops_the_run(convention, how):
         return {"True": True, "numpy": np.True_, "object": "yes"}[how]
 
     res = solve(callback=conventions(record)[convention])
+    if how != "StopIteration" and convention in SCIPYS_CONVENTIONS:  # the value is ignored
+        assert len(points) == res.nit > 4
+        assert_same_run(res, solve())
+        return
     assert len(points) == res.nit == 4
     assert (res.status, res.success, res.message) == (3, True, "STOP: USER CALLBACK")
     assert same_bits(res.x, points[-1])
@@ -878,7 +890,7 @@ def test_list_of_callbacks():
 
 
 def test_a_truthy_callback_wins_over_a_convergence_test():
-    res = solve(ftol=1e300, maxiter=1, callback=lambda xk: True)
+    res = solve(ftol=1e300, maxiter=1, callback=lambda xk, state: True)
     assert (res.nit, res.status, res.message) == (1, 3, "STOP: USER CALLBACK")
 
 
