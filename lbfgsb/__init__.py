@@ -64,7 +64,7 @@ _HOMES = {
     "styblinski_tang_grad",
     "diagnostics": "check_gradient diagnose",
     "plotting": "plot_bounds plot_convergence",
-    "scipy_compat": "fmin_l_bfgs_b patch_scipy patched_scipy scipy_method unpatch_scipy",
+    "scipy_compat": "fmin_l_bfgs_b is_patched patch_scipy patched_scipy scipy_method unpatch_scipy",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = {"batch", "benchmarks", "callbacks", "diagnostics", "plotting", "scipy_compat"}
@@ -107,6 +107,7 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb.plotting import plot_bounds as plot_bounds
     from lbfgsb.plotting import plot_convergence as plot_convergence
     from lbfgsb.scipy_compat import fmin_l_bfgs_b as fmin_l_bfgs_b
+    from lbfgsb.scipy_compat import is_patched as is_patched
     from lbfgsb.scipy_compat import patch_scipy as patch_scipy
     from lbfgsb.scipy_compat import patched_scipy as patched_scipy
     from lbfgsb.scipy_compat import scipy_method as scipy_method
@@ -134,3 +135,10 @@ if not TYPE_CHECKING:  # to a type checker it would say that there is any name
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME_OF, *_MODULES})
+
+
+if "LBFGSB_PATCH_SCIPY" in _os.environ:
+    from lbfgsb import _inherit
+
+    if _inherit.is_wanted():  # scipy_compat looks at it too, and patches at its end
+        _importlib.import_module("lbfgsb.scipy_compat")

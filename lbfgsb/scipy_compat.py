@@ -6,7 +6,7 @@ the messages of the SciPy that is installed, its conventions for callbacks and i
 - `fmin_l_bfgs_b` takes the place of `scipy.optimize.fmin_l_bfgs_b`.
 - `scipy_method` is given to `scipy.optimize.minimize` as ``method=``.
 - `patch_scipy`, `unpatch_scipy` and `patched_scipy` put ours behind ``method='L-BFGS-B'`` and
-  `scipy.optimize.fmin_l_bfgs_b` for programs that know nothing of it.
+  `scipy.optimize.fmin_l_bfgs_b` for programs that know nothing of it; `is_patched` tells.
 
 SciPy funnels every use of its solver through one private function, ``_minimize_lbfgsb``. The patch
 replaces that function, and one more that refuses lists of callbacks, where SciPy has bound them;
@@ -30,7 +30,7 @@ import scipy.optimize
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds, LbfgsInvHessProduct, OptimizeResult, OptimizeWarning
 
-from lbfgsb import _scipy
+from lbfgsb import _inherit, _scipy
 from lbfgsb._bounds import as_bounds, as_reals
 from lbfgsb._core.objective import convert_gradient, convert_value, quote
 from lbfgsb._endings import ABNORMAL, ENDS, NOT_FINITE
@@ -276,11 +276,14 @@ def patch_scipy() -> None:
     --------
     unpatch_scipy : undo it.
     patched_scipy : the same for a ``with`` block.
+    is_patched : whether it is so.
 
     Notes
     -----
     Copies of SciPy's loop that call its compiled module themselves (BoTorch has one) are not
-    reached, nor are processes that do not inherit the memory of this one; see the guide.
+    reached. Nor are processes that do not inherit the memory of this one, as those behind
+    ``n_jobs=`` in scikit-learn: for these, start the program by ``lbfgsb run``, or give their pool
+    this function as `initializer`; see :ref:`patched-processes`.
 
     Examples
     --------
@@ -338,6 +341,22 @@ def patched_scipy() -> Iterator[None]:
         with _lock:
             _patch.blocks -= 1
             _patch.update()
+
+
+def is_patched() -> bool:
+    """Return whether this solver is in the place of SciPy's, in this process.
+
+    Examples
+    --------
+    >>> import lbfgsb
+    >>> with lbfgsb.patched_scipy():
+    ...     lbfgsb.is_patched()
+    True
+    >>> lbfgsb.is_patched()
+    False
+    """
+    with _lock:
+        return bool(_patch.places)
 
 
 # --- the patch ----------------------------------------------------------------------------
@@ -842,3 +861,10 @@ def _in_scipys_words(result: OptimizeResult, by_callback: bool) -> OptimizeResul
             break
     result.fun = np.float64(result.fun)  # nearly always what SciPy returns
     return result
+
+
+if _inherit.is_wanted():
+    try:
+        patch_scipy()
+    except ImportError as _error:  # nobody has called this: a program must not end because of it
+        warnings.warn(f"{_inherit.VARIABLE} is set, but {_error}", RuntimeWarning, stacklevel=2)

@@ -5,7 +5,8 @@ What it raises is shown without the frames of this command, as the interpreter w
 The program finds ``sys.argv``, ``sys.path[0]`` and a ``__main__`` of its own, as if it had been
 started by ``python script.py``, ``python -m module``, ``python -c code`` or ``python -``. They
 stay as they are when it has ended, and so does the patch: its threads and exit handlers may still
-need them.
+need them. The processes that it starts are patched too, by what `lbfgsb._inherit` puts in the
+environment.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import textwrap
 from collections.abc import Sequence
 from types import CodeType, ModuleType, TracebackType
 
+from lbfgsb._inherit import hand_on
 from lbfgsb.scipy_compat import patch_scipy
 
 _CANNOT_OPEN = 2  # the status of ``python no_such_file.py``
@@ -58,6 +60,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         missing = {"-m": "MODULE", "-c": "CODE"}.get(first, "SCRIPT")
         parser.error(f"{missing} is missing")
     patch_scipy()
+    hand_on()
     try:
         if first == "-m":
             return _run_module(words[0], words[1:])
