@@ -57,6 +57,12 @@ class Limit(str):
     __slots__ = ()
 
 
+def as_reason(stop: StopIteration) -> str:
+    """Return the reason that a callback has given, a `Limit` as it is."""
+    reason = stop.args[0]
+    return reason if isinstance(reason, str) else str(reason)
+
+
 def ending(solver: BaseSolver) -> tuple[int, bool, str]:
     """Return status, success and message of a run as it stands."""
     status, success, message = ENDS[solver._reason]

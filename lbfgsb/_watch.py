@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.objective import quote
+from lbfgsb._endings import as_reason
 from lbfgsb._history import History
 from lbfgsb._log import Log
 from lbfgsb._options import as_options
@@ -125,8 +126,7 @@ class Watch:
                 stop = bool(self._tell(call, self._change)) or stop
             except StopIteration as why:
                 if not stop and why.args:
-                    reason = why.args[0]
-                    self._solver._stop_reason = reason if isinstance(reason, str) else str(reason)
+                    self._solver._stop_reason = as_reason(why)
                 stop = True
         if self._log is not None:
             self._log.iterate()

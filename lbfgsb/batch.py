@@ -20,7 +20,16 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
 from lbfgsb._core.objective import find_precision, quote
-from lbfgsb._endings import ENDS, NOT_FINITE, STOPPED, what_is_not_finite, why_no_step
+from lbfgsb._endings import (
+    ENDS,
+    LIMIT,
+    NOT_FINITE,
+    STOPPED,
+    Limit,
+    as_reason,
+    what_is_not_finite,
+    why_no_step,
+)
 from lbfgsb._history import History
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._options import as_options, no_such_option, options_of
@@ -267,7 +276,7 @@ class _Watch:
                 said = True
                 if stop.args:
                     for i in self._solvers.rows().tolist():
-                        self._why.setdefault(i, str(stop.args[0]))
+                        self._why.setdefault(i, as_reason(stop))
             masks.append(_as_mask(said, self._solvers.count))
         if masks:
             self._solvers.stop(np.bitwise_or.reduce(masks))
@@ -407,13 +416,16 @@ def _make_result(
         message[i] += what_is_not_finite(arrays["fun"][i], arrays["jac"][i])
     for i, failure in arrays.pop("failures").items():
         message[i] += why_no_step(arrays["fun"][i], *failure)
+    status, success = _STATUS[reason], _SUCCESS[reason] & ~np.isnan(arrays["fun"])
     for problem, said in (why or {}).items():
         if reason[problem] == STOPPED:
             message[problem] += f": {said}"
+            if isinstance(said, Limit):
+                status[problem], success[problem] = LIMIT, False
     return BatchResult(
         **arrays,
-        status=_STATUS[reason],
-        success=_SUCCESS[reason] & ~np.isnan(arrays["fun"]),
+        status=status,
+        success=success,
         message=message,
         nrounds=rounds,
     )

@@ -206,6 +206,8 @@ def test_time_limit_ends_all_and_says_so():
     res = minimize_batch(valley, starts(6), callback=TimeLimit(0.0), maxiter=100)
     assert res.nrounds == 1
     assert set(res.message) == {"STOP: USER CALLBACK: the time limit of 0 s is over"}
+    assert (set(res.status.tolist()), res.success.any()) == ({1}, False)
+    assert (res[0].status, res[0].success) == (1, False)
 
 
 def test_those_that_had_ended_before_keep_their_words():
