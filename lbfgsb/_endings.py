@@ -21,7 +21,6 @@ _NO_DIRECTION = (
 )
 
 # The core's reasons (src/solver.pxd), in its order: status, success, message.
-RUNNING = 0
 ENDS: tuple[tuple[int, bool, str], ...] = (
     (-1, False, "RUNNING"),
     (0, True, "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL"),
