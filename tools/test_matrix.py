@@ -205,7 +205,7 @@ def _run(row: Row, pytests: list[str]) -> Outcome:
         outcome.verdict, outcome.why = "FAILED", str(error)
     outcome.seconds = time.monotonic() - begin
     _read_log(outcome)
-    print(f"{row.name}: {outcome.verdict} {outcome.tests or outcome.why}", flush=True)
+    print(f"{row.name}: {outcome.verdict}: {outcome.tests or outcome.why}", flush=True)
     for line in outcome.failures:
         print(f"    {line}", flush=True)
     return outcome

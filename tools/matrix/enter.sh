@@ -27,7 +27,7 @@ while [ "$1" != -- ]; do
     if [ "$how" = mount ]; then
         mount --bind "$1" "$root$1"
     else
-        cp -rL --no-target-directory "$1" "$root$1"
+        cp -rL --remove-destination --no-target-directory "$1" "$root$1"
     fi
     shift
 done

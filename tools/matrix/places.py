@@ -129,9 +129,10 @@ class Debian(Machine):
         self._root = cache / f"debian-{suite}"
         if os.geteuid():
             raise LeftOut(f"only root can make Debian {suite} in a folder, and enter it")
+        here = Machine(self.folder, log)
         with _MAKING:
             if not self._root.exists():
-                self._make(suite, Machine(self.folder, log))
+                self._make(suite, here)
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
@@ -139,12 +140,12 @@ class Debian(Machine):
         }
         told = _pip_settings() | {k: v for k, v in os.environ.items() if _TOLD.search(k)}
         self.environment |= told
-        # In a mount namespace of its own, a command may see this machine's files.
-        self._enter = ["unshare", "--mount", "sh", str(_ENTER), "mount", str(self._root)]
-        shared = [*map(str, _paths_in(told.values())), "--"]
-        if subprocess.run([*self._enter, *shared, "true"], capture_output=True).returncode:
-            self._enter = ["sh", str(_ENTER), "copy", str(self._root)]
-        self._enter += shared
+        paths = [*map(str, _paths_in(told.values())), "--"]
+        enter = ["sh", str(_ENTER)]
+        self._enter = ["unshare", "--mount", *enter, "mount", str(self._root), *paths]
+        if subprocess.run([*self._enter, "true"], capture_output=True).returncode:
+            here.run(*enter, "copy", self._root, *paths, "true")
+            self._enter = [*enter, "copy", str(self._root), "--"]
 
     def outside(self, path: Path) -> Path:
         return self._root / path.relative_to("/")
@@ -152,16 +153,16 @@ class Debian(Machine):
     def _command(self, words: list[str]) -> list[str]:
         return [*self._enter, *words]
 
-    def _make(self, suite: str, machine: Machine) -> None:
-        machine.install("debootstrap", program="debootstrap")
-        mirror = _mirror(machine)
+    def _make(self, suite: str, here: Machine) -> None:
+        here.install("debootstrap", program="debootstrap")
+        mirror = _mirror(here)
         part = self._root.with_name(self._root.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         print(f"making Debian {suite} in {self._root}: takes minutes, once", flush=True)
         try:
             # The script for sid is the one for every release, also one that this debootstrap
             # has not heard of.
-            machine.run(
+            here.run(
                 "debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, part, mirror,
                 "sid",
             )  # fmt: skip
@@ -175,9 +176,9 @@ class Debian(Machine):
         part.rename(self._root)
 
 
-def _mirror(machine: Machine) -> str:
+def _mirror(here: Machine) -> str:
     """Return the mirror from which this machine's own packages come."""
-    machine.update()  # the lists say whose packages they are
+    here.update()  # the lists say whose packages they are
     sites = _output("apt-get", "indextargets", "--format=$(SITE)", "Label: Debian").split()
     if not sites:
         raise LeftOut("no source of this machine's apt is a mirror of Debian that can be reached")
