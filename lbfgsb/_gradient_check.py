@@ -314,8 +314,8 @@ def check_gradient(
     The gradient is not that of fun: component 1 is 6 where differences of f say
     12.
        component        analytic       numerical  its error  verdict
-               1               6              12    1.8e-12  WRONG
-               0               2               2    3.0e-11  ok
+               1               6              12    2.5e-12  WRONG
+               0               2               2    4.4e-11  ok
     """
     point = as_start(x, name="x")
     n = point.size

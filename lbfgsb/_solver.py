@@ -70,7 +70,7 @@ class Solver(BaseSolver):
     >>> while not solver.done:
     ...     x = solver.ask()
     ...     new_iterate = solver.tell(x @ x, 2 * x)
-    >>> solver.result().x
+    >>> solver.result().x.round(6) + 0.0
     array([1., 0.])
     """
 

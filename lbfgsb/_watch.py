@@ -12,6 +12,7 @@ import inspect
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeGuard
 
@@ -90,6 +91,7 @@ class Watch:
     ) -> None:
         self._callbacks, self._solver = callbacks, solver
         self._redefine, self._log = redefine, log
+        self._thread = get_ident()
         self.recorders = tuple(c for c in callbacks if is_history(c))
         self._calls = [_as_call(c) for c in callbacks if not is_history(c)]
         self.on_iterate = self._on_iterate if self._calls or log is not None else None
@@ -146,6 +148,8 @@ class Watch:
 
     def _change(self, changes: dict[str, Any]) -> None:
         """What `State.update` does."""
+        if get_ident() != self._thread:  # also where the run has just ended
+            raise RuntimeError("the solver is in use by another thread")
         for name in changes:
             if name not in _CHANGEABLE:
                 raise TypeError(

@@ -19,7 +19,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from lbfgsb._core.accept cimport PRODUCTS, accept_few, accept_nothing, accept_step
-from lbfgsb._core.box cimport (box_clip, box_free_all, box_place, box_trial, box_trial_rows,
+from lbfgsb._core.box cimport (Box, box_clip, box_free_all, box_place, box_trial, box_trial_rows,
                                box_update_status, scaled_change, scaled_gradient)
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
@@ -337,7 +337,8 @@ cdef LineSearchVerdict check_null_step(SolverState *s, LineSearchVerdict verdict
             g = s.g_best
     if verdict == ACCEPT_TRIAL and line_search_promise(&s.search) <= HIDDEN * noise_of(s):
         return verdict
-    if nothing_to_see(s) and trial_norm(s, alpha, g, True) < scaled_norm(&s.box):
+    if (nothing_to_see(s) and trial_norm(s, alpha, g, s.box.scaled)
+            < trial_norm(s, 0, s.box.g, s.box.scaled)):
         return verdict
     return NO_STEP
 
@@ -373,8 +374,11 @@ cdef bint nothing_to_see(SolverState *s) noexcept nogil:
 cdef double steepest_promise(SolverState *s) noexcept nogil:
     """The decrease that -g promises, with the curvature of the newest pair."""
     cdef double squared = s.box.g_free_squared
+    cdef Py_ssize_t i
     if not s.box.bounded:
-        squared = dot(&s.team, s.box.n, s.box.g, s.box.g)
+        squared = 0
+        for i in range(s.box.n):
+            squared += scaled_gradient(&s.box, i) ** 2
     return squared / s.B.theta
 
 
@@ -391,14 +395,14 @@ ctypedef struct NormContext:
     const SolverState *s
     double alpha
     const double *g
-    bint scaled              # in scaled variables
+    bint scaled
 
 
-cdef double trial_norm(SolverState *s, double alpha, const double *g,
-                       bint scaled) noexcept nogil:
-    """The inf-norm of the projected gradient at x + alpha d, where the gradient is g."""
+cdef double trial_norm(SolverState *s, double alpha, const double *g, bint scaled) noexcept nogil:
+    """The inf-norm of the projected gradient at x + alpha d, where the gradient is g; on request
+    with respect to the scaled variables."""
     cdef NormContext v
-    v.s, v.alpha, v.g, v.scaled = s, alpha, g, scaled and s.box.scaled
+    v.s, v.alpha, v.g, v.scaled = s, alpha, g, scaled
     run_chunks(&s.team, norm_chunk, &v, s.box.n, 6, 0, s.team.total)
     return s.team.total[MAX]
 
@@ -407,7 +411,7 @@ cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
                      double *scratch) noexcept nogil:
     cdef NormContext *v = <NormContext *>context
     cdef const Box *box = &v.s.box
-    cdef double x, g, room
+    cdef double x, g, unit
     cdef Py_ssize_t block, i, start, size
     for block in range((rows + BLOCK - 1) // BLOCK):
         start = first + block * BLOCK
@@ -415,13 +419,11 @@ cdef void norm_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         box_trial_rows(box, v.alpha, start, size, scratch)
         for i in range(start, start + size):
             x, g = scratch[i - start], v.g[i]
-            if v.scaled:
-                g *= box.scale[i]
+            unit = box.scale[i] if v.scaled else 1
+            g *= unit
             if box.bounded:
-                room = x - (box.lower[i] if g > 0 else box.upper[i])
-                if v.scaled:
-                    room /= box.scale[i]
-                g = min(room, g) if g > 0 else max(room, g)
+                g = (min((x - box.lower[i]) / unit, g) if g > 0
+                     else max((x - box.upper[i]) / unit, g))
             partial[MAX] = max(partial[MAX], fabs(g))
 
 
@@ -492,8 +494,8 @@ cdef bint start_again(SolverState *s) noexcept nogil:
     if s.B.k > 0:
         compact_reset(&s.B)
         box_free_all(&s.box)
-    elif s.box.boxed and s.B.theta == 1 and scaled_norm(&s.box) > first_length(s):
-        s.B.theta = scaled_norm(&s.box) / first_length(s)
+    elif s.box.boxed and s.B.theta == 1 and steepest_norm(s) > first_length(s):
+        s.B.theta = steepest_norm(s) / first_length(s)
     else:
         return False
     s.restarts += 1
@@ -651,13 +653,13 @@ cdef void lengthen(SolverState *s) noexcept nogil:
 
     Outside of boxes begin_search takes the part of that step that has the right length.
     """
-    cdef double length = first_length(s), norm = scaled_norm(&s.box)
+    cdef double length = first_length(s), norm = steepest_norm(s)
     if s.B.theta == 1 and 0 < norm < INFINITY and not SHORT * length < norm < 1e100:
         s.B.theta = norm / (length if s.box.boxed else sqrt(<double>s.box.n) * length)
 
 
 cdef double first_length(const SolverState *s) noexcept nogil:
-    """The length of a step that is to be taken without pairs, in scaled variables."""
+    """The length of a step that is to be taken without pairs."""
     cdef double largest = 0
     cdef Py_ssize_t i
     for i in range(s.box.n):
@@ -665,18 +667,15 @@ cdef double first_length(const SolverState *s) noexcept nogil:
     return max(1.0, FIRST_STEP * largest)
 
 
-cdef double scaled_norm(const Box *box) noexcept nogil:
-    """The inf-norm of the projected gradient at x, in scaled variables."""
-    cdef double g, room, norm = 0
+cdef double steepest_norm(const SolverState *s) noexcept nogil:
+    """The inf-norm of the gradient over the variables, scaled ones, that can move along -g."""
+    cdef const Box *box = &s.box
+    cdef double norm = 0
     cdef Py_ssize_t i
-    if not box.scaled:
-        return box.norm
     for i in range(box.n):
-        g = scaled_gradient(box, i)
-        if box.bounded:
-            room = scaled_change(box, i, box.x[i] - (box.lower[i] if g > 0 else box.upper[i]))
-            g = min(room, g) if g > 0 else max(room, g)
-        norm = max(norm, fabs(g))
+        if not box.bounded or (box.x[i] > box.lower[i] if box.g[i] > 0 else
+                               box.x[i] < box.upper[i]):
+            norm = max(norm, fabs(scaled_gradient(box, i)))
     return norm
 
 
