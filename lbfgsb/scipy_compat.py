@@ -571,7 +571,8 @@ def _sort_options(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
         else:
             unknown.append(name)
     if unknown:
-        asked = [what_was_meant(name, sorted(_known_options())) for name in unknown]
+        names = [name for name in sorted(_known_options()) if name not in unknown]
+        asked = [what_was_meant(name, names) for name in unknown]
         warnings.warn(
             "; ".join([f"Unknown solver options: {', '.join(unknown)}", *filter(None, asked)]),
             OptimizeWarning,
