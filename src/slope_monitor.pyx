@@ -50,10 +50,10 @@ MISMATCH_ALARM = 0.35
 cdef double BAD = MISMATCH_ALARM
 # A change of f below this, relative to f, is not looked at; nor is one of less than so many units
 # of the precision of f,
-cdef double VISIBLE = 1e-7
+cdef double VISIBLE = 5e-7
 cdef double UNITS = 100
 # nor is one below this, relative to the decrease of f since the first search.
-cdef double TRIFLE = 1e-12
+cdef double TRIFLE = 5e-10
 # Segments of one search are used up to this multiple of the shortest.
 cdef double FINEST = 4
 # An end of a segment is flat with a slope of this part of that at the other; then a change of f

@@ -42,6 +42,7 @@ from lbfgsb._core.team cimport (MAX, Room, aligned_block, carve, chunk_count, do
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
+    const double FLT_EPSILON
 
 # A step whose predicted decrease is less than this many units of the precision of f can't be seen
 # in f; nor can one of less than so many times its noise, as a search has found it.
@@ -64,6 +65,16 @@ cdef double UNITS = 10
 # in f, there is one of those.
 cdef double LEAST = 4
 cdef double TINY = 1e-6
+
+# After so many trials without a decrease, f may be a double that was computed in single precision.
+cdef enum:
+    MANY = 4
+# What is less than this part of what the run has gained is nothing beside it.
+cdef double NOTHING = 1e-5
+# A small f may be what is left of terms that cancel, of the size of this part of what it was, but no
+# more than so many times f.
+cdef double CANCELS = 1e-3
+cdef double MOST_CANCELLED = 10
 
 # What a slope may be off by in a segment, in units of the noise of f, before it says anything.
 cdef double VISIBLE_NOISE = 30
@@ -287,6 +298,8 @@ cdef LineSearchVerdict check_next(SolverState *s, double tried) noexcept nogil:
     cdef LineSearch *v = &s.search
     if v.trials >= s.options.maxls:
         return line_search_give_up(v)
+    if v.trials >= MANY and seems_single(s):
+        return line_search_end(v)
     if (differ(s, v.alpha, v.alpha_x) and (not v.bracketed or differ(s, v.alpha, v.alpha_y))
             and (v.wall != tried or differ(s, v.alpha, tried))):
         return TRY_NEXT
@@ -368,7 +381,29 @@ cdef bint nothing_to_see(SolverState *s) noexcept nogil:
     if promise <= HIDDEN * noise and (s.B.k == 0 or noise > NOISE * fabs(s.f)):
         s.noise = max(s.noise, noise)
         return True
+    if s.B.k == 0 and seems_single(s):
+        s.noise = max(s.noise, single_noise(s))
+        return True
     return False
+
+
+cdef bint seems_single(const SolverState *s) noexcept nogil:
+    """Is f, which came as a double, likely to have been computed in single precision?
+
+    The search promised less than that can show of f, and of all that the run has gained; no trial
+    is lower, and those where f is higher come so close that the slope still is what it was. So
+    there is no kink on the way, and with a wrong gradient the run would not have come this far.
+    """
+    cdef const LineSearch *v = &s.search
+    return (v.f_x >= s.f and v.slope_y < 0.5 * v.slope0
+            and line_search_promise(v) <= min(INVISIBLE * single_noise(s),
+                                              NOTHING * (s.monitor.first - s.f)))
+
+
+cdef double single_noise(const SolverState *s) noexcept nogil:
+    """What single precision makes f uncertain by; a small f may be what terms that cancel leave."""
+    cdef double f = fabs(s.f)
+    return FLT_EPSILON * min(max(f, CANCELS * (s.monitor.first - s.f)), MOST_CANCELLED * f)
 
 
 cdef double steepest_promise(SolverState *s) noexcept nogil:
