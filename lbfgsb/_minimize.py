@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any, Never
+from typing import Any, Literal, Never
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,7 +58,7 @@ def minimize_lbfgsb(
     is_check_factorizations: bool = False,
     is_use_numba_jit: bool | None = None,
     workers: Any = None,
-    threads: int = 1,
+    threads: int | Literal["auto"] = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
     args: Any = (),
@@ -157,8 +157,10 @@ def minimize_lbfgsb(
         Of no effect: the core is compiled. Anything but None gives a `DeprecationWarning`.
     workers : int or map-like callable, optional
         Evaluates differences in parallel, as in SciPy ≥ 1.16. Not with a gradient of your own.
-    threads : int, default 1
-        Threads for the solver's own work on large n. The result does not depend on it.
+    threads : int or 'auto', default 1
+        Threads for the solver's own work on large n, at most. With 'auto' the solver finds out how
+        many pay, by the time that its passes take, and goes on looking: beside a BLAS whose idle
+        threads spin, or a busy neighbour, that may be one. The result does not depend on it.
     x_scale : float or array_like of shape (n,), optional
         The typical size of each variable, positive: the algorithm works on x / `x_scale`, so that
         variables of very different sizes get steps to match. Everything that you give and get,

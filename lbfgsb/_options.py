@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lbfgsb._core.objective import quote
 from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
 from lbfgsb._numbers import as_integer, as_number, as_precision
 
@@ -88,6 +89,7 @@ def _check(
     *,
     ftarget: float | None = None,
     fun_precision: float | None = None,
+    threads: int | str = 1,
     is_check_factorizations: bool = False,
     **options: Any,
 ) -> CheckedOptions:
@@ -104,7 +106,7 @@ def _check(
             values[name] = as_number(name, value, None)
     if ftarget is not None:
         values["ftarget"] = as_number("ftarget", ftarget, None)
-    values["threads"] = min(values["threads"], _MOST)
+    values["threads"] = _as_threads(threads)
     try:
         return CheckedOptions(values)
     except ValueError as error:
@@ -116,6 +118,15 @@ def _check(
             f"got ftol_linesearch={c1}, gtol_linesearch={c2}"
         )
     raise ValueError(f"{name} must be {EXPECTED[name]}; got {values[name]:g}")
+
+
+def _as_threads(threads: Any) -> int:
+    """Return how many threads the core may use; 0 stands for as many as pay."""
+    if isinstance(threads, str) and threads == "auto":
+        return 0
+    if isinstance(threads, str):
+        raise ValueError(f"threads must be {EXPECTED['threads']}; got {quote(threads)}")
+    return min(as_integer("threads", threads, 1), _MOST)
 
 
 _remembered = functools.lru_cache(maxsize=32, typed=True)(_check)

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Never
+from typing import Any, Literal, Never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,7 +68,7 @@ def minimize_batch(
     xtol_linesearch: float = 0.1,
     eps_SY: float = 2.2e-16,
     callback: Callable[..., Any] | Iterable[Callable[..., Any]] | None = None,
-    threads: int = 1,
+    threads: int | Literal["auto"] = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
     **unknown: Never,
@@ -107,9 +107,10 @@ def minimize_batch(
         array of bool, shape (B,), those of them that it says. Those of `lbfgsb.callbacks` see the
         batch as one run, that on the sum of the functions, with a round for an iterate. Not with a
         LowLevelCallable.
-    threads : int, default 1
+    threads : int or 'auto', default 1
         Threads for the solvers' own work, from 512 problems each on, or for whole problems with a
-        LowLevelCallable. The results do not depend on it.
+        LowLevelCallable; 'auto' stands for the number of processors. The results do not depend on
+        it.
     x_scale : float or array_like of shape (n,), optional
         The typical size of each variable, as in `minimize_lbfgsb`; the same for all problems.
     fun_precision : float, optional

@@ -79,7 +79,7 @@ ctypedef struct lbfgsb_options:
     double gtol_linesearch       # 0.9
     double xtol_linesearch       # 0.1; >= 0
     double eps_SY                # 2.2e-16; curvature that a pair must have, >= 0
-    int threads                  # 1; for the solver's own work on large n, >= 1
+    int threads                  # 1; for the solver's own work on large n; 0: as many as pay
     double fun_precision         # 0: that of double; what f is off by, relative, >= 0 and < 1
 
 

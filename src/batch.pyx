@@ -19,29 +19,17 @@ from lbfgsb._core.base_solver cimport failure_of
 from lbfgsb._core.driver cimport LOOK, Evaluator, drive, is_time_to_look, look_later, next_point
 from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_matrix, vector_data)
 from lbfgsb._core.options cimport CheckedOptions, Options
+from lbfgsb._core.platform cimport (platform_add, platform_free, platform_load,
+                                    platform_sleep, platform_store)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
                                   mismatch_of, solver_begin, solver_create, solver_destroy,
                                   solver_place, solver_set_precision, solver_size, solver_stop,
                                   solver_tell, solver_test)
-from lbfgsb._core.team cimport Room, aligned_block, allowed_threads
+from lbfgsb._core.team cimport Room, aligned_block, allowed_threads, most_threads
 
 import threading
 
 import numpy as np
-
-cdef extern from "unistd.h" nogil:
-    int usleep(unsigned int microseconds)
-
-cdef extern from *:
-    """
-    /* For what threads share. */
-    #define LBFGSB_ADD(counter, value) __atomic_fetch_add(counter, value, __ATOMIC_SEQ_CST)
-    #define LBFGSB_READ(value) __atomic_load_n(value, __ATOMIC_SEQ_CST)
-    #define LBFGSB_SET(flag) __atomic_store_n(flag, 1, __ATOMIC_SEQ_CST)
-    """
-    Py_ssize_t LBFGSB_ADD(Py_ssize_t *counter, Py_ssize_t value) noexcept nogil
-    Py_ssize_t LBFGSB_READ(Py_ssize_t *value) noexcept nogil
-    void LBFGSB_SET(Py_ssize_t *flag) noexcept nogil
 
 # Fewer problems in lockstep than this are not worth a thread of their own.
 cdef enum:
@@ -163,7 +151,8 @@ cdef class Lockstep:
 
     def __cinit__(self, const double[:, ::1] x0, lower, upper, CheckedOptions options, x_scale):
         self.count, self.n = x0.shape[0], x0.shape[1]
-        self.parts = max(1, min(<Py_ssize_t>options.options.threads, self.count // WORTH_A_PART))
+        self.parts = max(1, min(<Py_ssize_t>most_threads(options.options.threads),
+                                self.count // WORTH_A_PART))
         self.states = <SolverState *>calloc(self.count, sizeof(SolverState))
         self.index = <Py_ssize_t *>calloc(self.count, sizeof(Py_ssize_t))
         self.first = <Py_ssize_t *>calloc(self.parts + 1, sizeof(Py_ssize_t))
@@ -175,7 +164,7 @@ cdef class Lockstep:
         free(self.first)
         free(self.index)
         free(self.states)
-        free(self.block)
+        platform_free(self.block)
 
     cdef int allocate(self, const double[:, ::1] x0, lower, upper, CheckedOptions options,
                       x_scale) except -1:
@@ -359,14 +348,14 @@ cdef class Batch:
         With `looks` the thread looks for signals, also while the others are still at work.
         """
         cdef Py_ssize_t problem
-        LBFGSB_ADD(&self.working, 1)    # before it takes one: then none is overlooked below
-        problem = LBFGSB_ADD(&self.taken, 1)
-        while problem < self.count and not LBFGSB_READ(&self.stop):
+        platform_add(&self.working, 1)    # before it takes one: then none is overlooked below
+        problem = platform_add(&self.taken, 1)
+        while problem < self.count and not platform_load(&self.stop):
             self.solve(worker, problem, looks)
-            problem = LBFGSB_ADD(&self.taken, 1)
-        LBFGSB_ADD(&self.working, -1)
-        while looks and LBFGSB_READ(&self.working) > 0 and not LBFGSB_READ(&self.stop):
-            usleep(100)
+            problem = platform_add(&self.taken, 1)
+        platform_add(&self.working, -1)
+        while looks and platform_load(&self.working) > 0 and not platform_load(&self.stop):
+            platform_sleep(1)
             if is_time_to_look(&worker.e):
                 self.look(worker, looks)
 
@@ -381,7 +370,7 @@ cdef class Batch:
         for i in range(self.problems.n):
             worker.e.g[i] = NAN    # a component that is never set shows at x0
         begin(s, &self.problems, problem)
-        while drive(s, &worker.e) == LOOK and not LBFGSB_READ(&self.stop):
+        while drive(s, &worker.e) == LOOK and not platform_load(&self.stop):
             self.look(worker, looks)
         if is_time_to_look(&worker.e):    # a run that the objective ends at once has no pause
             self.look(worker, looks)
@@ -403,7 +392,7 @@ cdef class Batch:
             PyErr_CheckSignals()
         except BaseException as error:
             self.error = error
-            LBFGSB_SET(&self.stop)
+            platform_store(&self.stop, 1)
 
 
 def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, lower, upper,
@@ -429,7 +418,8 @@ def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, l
         addresses = data
         batch.address = &addresses[0]
     solve_all(batch, objective,
-              allowed_threads(<int>min(<Py_ssize_t>options.options.threads, count)),
+              allowed_threads(<int>min(<Py_ssize_t>most_threads(options.options.threads),
+                                       count)),
               options.options)
     if batch.error is not None:
         raise batch.error

@@ -17,6 +17,7 @@ from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.guard cimport guard_enter, guard_leave, guard_rest, guard_resume
 from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_fresh_vector,
                                      new_vector, precision_of, vector_data)
+from lbfgsb._core.platform cimport platform_coarse_seconds
 from lbfgsb._core.recorder cimport Recorder
 from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, STARTED, Event, SolverState, solver_advance,
@@ -24,23 +25,6 @@ from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, NEW_ITERATE, 
                                   solver_tell_value, solver_test)
 
 import threading
-
-cdef extern from *:
-    """
-    #include <time.h>
-    /* The coarse clock is right to some milliseconds, and costs as many nanoseconds. */
-    #ifdef CLOCK_MONOTONIC_COARSE
-    #define LBFGSB_CLOCK CLOCK_MONOTONIC_COARSE
-    #else
-    #define LBFGSB_CLOCK CLOCK_MONOTONIC
-    #endif
-    static double lbfgsb_seconds(void) {
-        struct timespec now;
-        clock_gettime(LBFGSB_CLOCK, &now);
-        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-    }
-    """
-    double lbfgsb_seconds() noexcept nogil
 
 # From this many variables on it pays to release the GIL around the solver's work.
 cdef enum:
@@ -214,14 +198,14 @@ cdef void next_point(SolverState *s, double *x) noexcept nogil:
 
 cdef bint is_time_to_look(Evaluator *e) noexcept nogil:
     """Would it be too late after one more evaluation that takes as long as the last one?"""
-    cdef double now = lbfgsb_seconds()
+    cdef double now = platform_coarse_seconds()
     cdef bint due = now + (now - e.last) >= e.look_at
     e.last = now
     return due
 
 
 cdef void look_later(Evaluator *e) noexcept nogil:
-    e.last = lbfgsb_seconds()
+    e.last = platform_coarse_seconds()
     e.look_at = e.last + LOOK_EVERY
 
 

@@ -11,9 +11,10 @@ consistent atomics.
 """
 from cpython.pythread cimport PyThread_get_thread_ident
 
+from lbfgsb._core.platform cimport platform_yield
+
 cdef extern from *:
     """
-    #include <sched.h>
     #ifdef Py_GIL_DISABLED
     #define guard_load(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
     #define guard_store(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
@@ -35,7 +36,6 @@ cdef extern from *:
     void guard_store_int "guard_store"(int *p, int value) noexcept nogil
     void guard_add(int *p, int value) noexcept nogil
     bint guard_take(unsigned long *p, unsigned long mine) noexcept nogil
-    int sched_yield() nogil
 
 
 cdef bint guard_enter(Guard *g) except -1:
@@ -78,7 +78,7 @@ cdef void guard_resume(Guard *g) noexcept:
     guard_store_int(&g.at_rest, False)
     while guard_load_int(&g.readers) > 0:
         with nogil:
-            sched_yield()
+            platform_yield()
 
 
 cdef bint guard_read(Guard *g) except -1:

@@ -5,7 +5,7 @@ The function is the chained Rosenbrock function, the sum of 100 (x[i+1] - x[i]²
 from libc.string cimport memset
 
 from lbfgsb._core.kernels cimport BLOCK, LANES, Kernels, kernels_in_use
-from lbfgsb._core.team cimport SUMS, Room, Team, run_chunks, team_place
+from lbfgsb._core.team cimport SUMS, Room, Team, run_chunks, team_place, team_set_threads
 
 import time
 
@@ -57,7 +57,8 @@ def read_seconds(Py_ssize_t n, Py_ssize_t columns, int threads=1, int repeats=7)
     cdef char[::1] buffers
     cdef double[::1] W
     cdef Py_ssize_t[::1] offsets = np.arange(columns, dtype=np.intp) * LANES
-    team.simd, team.threads, team.width = kernels_in_use(), threads, SUMS
+    team.simd, team.width = kernels_in_use(), SUMS
+    team_set_threads(&team, threads, rows)
     team.scratch_size = BLOCK + columns * LANES
     team_place(&team, rows, &room)
     memory = np.ones(rows * columns + LANES)    # written once: unwritten pages are not read

@@ -17,7 +17,7 @@ ctypedef struct Options:
     double gtol_linesearch   # c2 of the curvature condition
     double xtol_linesearch   # relative width of an interval that is not worth dividing
     double eps_SY            # curvature that a pair must have
-    int threads              # for the solver's own work on large n
+    int threads              # for the solver's own work on large n, at most; 0: as many as pay
     double fun_precision     # relative, of f; 0: that of double, or of what f and g come as
 
 

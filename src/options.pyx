@@ -42,7 +42,7 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'xtol_linesearch'
     if not o.eps_SY >= 0:
         return 'eps_SY'
-    if not o.threads >= 1:
+    if not o.threads >= 0:
         return 'threads'
     if not 0 <= o.fun_precision < 1:
         return 'fun_precision'
@@ -62,7 +62,7 @@ EXPECTED = {
     'ftol_linesearch': '0 < ftol_linesearch < gtol_linesearch < 1',
     'xtol_linesearch': '>= 0',
     'eps_SY': '>= 0',
-    'threads': 'at least 1',
+    'threads': "at least 1, or 'auto'",
     'fun_precision': '>= 0 and < 1',
 }
 

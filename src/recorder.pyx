@@ -8,10 +8,10 @@ A view of the rows that was handed out never changes: rows are only added, and w
 dropped the table gets new memory.
 """
 from libc.string cimport memcpy
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.objective cimport vector_data
+from lbfgsb._core.platform cimport platform_seconds
 from lbfgsb._core.solver cimport SolverState
 
 import copyreg
@@ -85,13 +85,6 @@ cdef class Table:
         return Table, (self.dtype, self.width, np.array(self.rows()))
 
 
-cdef double now() noexcept nogil:
-    """The clock of time.perf_counter, in seconds."""
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return t.tv_sec + 1e-9 * t.tv_nsec
-
-
 cdef class Recorder:
     """Keeps the numbers of each iterate; the driver writes them.
 
@@ -105,7 +98,7 @@ cdef class Recorder:
 
     def __init__(self, Py_ssize_t x_every=0, Py_ssize_t bounds_every=0):
         self.x_every, self.bounds_every = x_every, bounds_every
-        self.since = now()
+        self.since = platform_seconds()
         self._clear()
 
     cdef int _clear(self) except -1:
@@ -121,7 +114,7 @@ cdef class Recorder:
         row[NIT], row[NFEV], row[NJEV] = s.nit, s.nfev, s.njev
         row[F], row[PROJECTED_GRADIENT], row[STEPLENGTH] = s.f, s.box.norm, s.steplength
         row[ACTIVE_BOUNDS] = s.box.pinned if s.box.bounded else 0
-        row[TIME] = now() - self.since
+        row[TIME] = platform_seconds() - self.since
         if self.x_every > 0 and s.nit % self.x_every == 0:
             self._set_width(solver.n)
             row = <double *>self.points.new_row()
@@ -143,7 +136,7 @@ cdef class Recorder:
         cdef double *row = <double *>self.numbers.new_row()
         row[NIT], row[NFEV], row[NJEV] = nit, nfev, njev
         row[F], row[PROJECTED_GRADIENT], row[STEPLENGTH] = f, projected_gradient, steplength
-        row[ACTIVE_BOUNDS], row[TIME] = active_bounds, now() - self.since
+        row[ACTIVE_BOUNDS], row[TIME] = active_bounds, platform_seconds() - self.since
         if self.x_every > 0 and nit % self.x_every == 0:
             x = np.ascontiguousarray(x, dtype=np.float64)
             self._set_width(x.size)
@@ -179,7 +172,7 @@ cdef class Recorder:
             self._clear()
         elif keep < self.numbers.length:
             self._keep(keep, solver.s.nit)
-        self.since = now() - elapsed
+        self.since = platform_seconds() - elapsed
 
     def _keep(self, Py_ssize_t length, Py_ssize_t nit):
         """Drop the rows beyond `length`, those of the iterates after `nit`."""
@@ -210,7 +203,7 @@ cdef class Recorder:
          self.status, attributes) = state
         if attributes:
             self.__dict__.update(attributes)
-        self.since = now()
+        self.since = platform_seconds()
         if self.numbers.length > 0:
             self.since -= self.numbers.rows()[self.numbers.length - 1, TIME]
 

@@ -15,7 +15,6 @@ A limit is a pause: the state stays as it is, even in the middle of a line searc
 that goes on from there computes what it would have computed without the stop.
 """
 from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
-from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from lbfgsb._core.accept cimport PRODUCTS, accept_few, accept_nothing, accept_step
@@ -32,13 +31,14 @@ from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_N
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
                                        line_search_tell)
+from lbfgsb._core.platform cimport platform_free
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_set_precision,
                                          slope_monitor_tell)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
 from lbfgsb._core.team cimport (MAX, Room, aligned_block, carve, chunk_count, dot, padded,
-                                run_chunks, team_place)
+                                run_chunks, team_end_iteration, team_place, team_set_threads)
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
@@ -124,10 +124,10 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     next, if the memory is not from solver_create.
     """
     cdef Py_ssize_t m = s.options.maxcor, ld, pairs
-    cdef int threads = <int>min(<Py_ssize_t>s.options.threads, chunk_count(n))
     cdef Room room = Room(NULL, NULL)
+    team_set_threads(&s.team, s.options.threads, n)
     # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below 2⁶⁰.
-    if 8.0 * (m + 1) * (n + LANES) + 32.0 * m * m * threads > 1e18:
+    if 8.0 * (m + 1) * (n + LANES) + 32.0 * m * m * s.team.threads > 1e18:
         return room
     ld, pairs = 2 * m + 2, m * (2 * m + 1)
     s.block = NULL
@@ -136,7 +136,6 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     s.B.m = m
     s.box.bounded, s.box.scaled = bounded, scaled
     s.few.used = n <= FEW and not s.options.compact
-    s.team.threads = threads
     s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
     s.team.scratch_size = padded(max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
                                  + 2 * LANES)
@@ -157,7 +156,7 @@ cdef void solver_point_at_team(SolverState *s) noexcept nogil:
 
 
 cdef void solver_destroy(SolverState *s) noexcept nogil:
-    free(s.block)
+    platform_free(s.block)
     s.block = NULL
 
 
@@ -597,6 +596,7 @@ cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
     cdef double least = max(s.options.eps_SY, s.precision)
     cdef double least_curvature = -least * alpha * s.search.slope0
     cdef bint taken
+    team_end_iteration(&s.team)
     if s.few.used:
         taken = accept_few(&s.team, &s.box, &s.B, &s.few, alpha, g, least_curvature)
     else:

@@ -10,11 +10,30 @@ cdef enum:
     SUMS = 2
 
 
+cdef enum:
+    LEVELS = 8
+
+
+# How many threads pay, found out while they work.
+ctypedef struct Pace:
+    int levels               # that there are; 0 if the number of threads is the user's
+    int level                # of this iteration: 2^level threads
+    int best                 # the fastest level of late
+    int up                   # 1 or -1: where the next one to be tried lies
+    int pause                # iterations between two tries
+    int rest                 # iterations until the next one
+    double seconds           # that the long passes of this iteration took
+    double work              # doubles that they read
+    double rate[LEVELS]      # seconds a double of each level, of late; 0: not known
+
+
 ctypedef struct Team:
     const Kernels *simd      # the kernels in use
-    int threads              # how many threads the user allows
+    int threads              # at most
+    Pace pace
     Py_ssize_t width         # doubles of a partial result, at most
     Py_ssize_t scratch_size  # doubles of scratch a thread has
+    Py_ssize_t *next         # (threads, LANES) the chunk to be taken next of each thread's own
     double *scratch          # (threads, scratch_size)
     double *partials         # (chunks, width), or one row if threads == 1
     double *total            # (width,) for the combined result
@@ -36,6 +55,9 @@ cdef char *aligned_block(size_t size) noexcept nogil
 cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil
 cdef void team_place(Team *team, Py_ssize_t rows, Room *room) noexcept nogil
 cdef int allowed_threads(int threads) noexcept nogil
+cdef int most_threads(int wanted) noexcept nogil
+cdef void team_set_threads(Team *team, int threads, Py_ssize_t rows) noexcept nogil
+cdef void team_end_iteration(Team *team) noexcept nogil
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
                      Py_ssize_t columns, Py_ssize_t sums, double *total,
                      bint backward=*) noexcept nogil

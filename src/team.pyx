@@ -4,32 +4,27 @@ Everything that is O(n) runs over chunks of CHUNK rows. A chunk gives a partial 
 maximum, one minimum, any number of sums); the partial results are combined in the order of the
 chunks, whoever computed them. Hence the same bits for any number of threads.
 
+Each thread has a run of neighbouring chunks of its own, the same in every pass, so that the memory
+it reads is the memory it wrote. When it is done it takes from the others: one that has to share its
+processor with another program, or with a BLAS that waits for work, holds up nobody.
+
 No thread is started for ``threads=1``. OpenMP's pool does not survive a fork: a child of a
 process that has used it works with one thread, which changes no result.
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from lbfgsb._core.kernels cimport BLOCK, CHUNK, LANES, Kernels, prefetch, processors
+from lbfgsb._core.platform cimport (platform_add, platform_advise_huge_pages, platform_allocate,
+                                    platform_process, platform_seconds)
 
-cdef extern from "unistd.h" nogil:
-    int getpid()
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **pointer, size_t alignment, size_t size)
-
-cdef extern from *:
-    """
-    #ifdef __linux__
-    #include <sys/mman.h>
-    /* Advice: whether the kernel takes it or not changes nothing but the time. */
-    #define advise_huge_pages(block, size) ((void)madvise(block, size, MADV_HUGEPAGE))
-    #else
-    #define advise_huge_pages(block, size) ((void)0)
-    #endif
-    """
-    void advise_huge_pages(void *block, size_t size) nogil
+# What a level must be faster by to be the best one, and how many iterations pass between two tries,
+# at first and at most: a try of a slow level costs little then.
+cdef double FASTER = 0.95
+cdef enum:
+    FIRST_PAUSE = 4
+    LONGEST_PAUSE = 64
 
 # Fewer elements than this a thread are not worth waking it for.
 cdef enum:
@@ -43,20 +38,18 @@ cdef enum:
     HUGE_PAGE = 1 << 21
 
 # The process that started the OpenMP pool; 0 while there is none.
-cdef int pool_owner = 0
+cdef long pool_owner = 0
 
 
 cdef char *aligned_block(size_t size) noexcept nogil:
     """Memory on a cache line or, where it pays, on huge pages: W is one long stream. NULL: none.
 
-    It is given back by `free`.
+    It is given back by `platform_free`.
     """
-    cdef void *block = NULL
     cdef bint huge = size >= 4 * HUGE_PAGE
-    if posix_memalign(&block, HUGE_PAGE if huge else 64, size) != 0:
-        return NULL
-    if huge:
-        advise_huge_pages(block, size)
+    cdef void *block = platform_allocate(size, HUGE_PAGE if huge else 64)
+    if huge and block != NULL:
+        platform_advise_huge_pages(block, size)
     return <char *>block
 
 
@@ -65,16 +58,60 @@ cdef Py_ssize_t chunk_count(Py_ssize_t rows) noexcept nogil:
 
 
 cdef void team_place(Team *team, Py_ssize_t rows, Room *room) noexcept nogil:
-    """Give the team its buffers; `threads`, `width` and `scratch_size` are set before."""
+    """Give the team its buffers; its threads, `width` and `scratch_size` are set before."""
     cdef Py_ssize_t kept = chunk_count(rows) if team.threads > 1 else 1
+    team.next = <Py_ssize_t *>carve(&room.work, team.threads * LANES, sizeof(Py_ssize_t))
     team.scratch = <double *>carve(&room.work, team.threads * team.scratch_size, sizeof(double))
     team.partials = <double *>carve(&room.work, kept * team.width, sizeof(double))
     team.total = <double *>carve(&room.work, team.width, sizeof(double))
 
 
-cdef int worthwhile_threads(Team *team, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
-    cdef Py_ssize_t most = min(chunk_count(rows), rows * columns // WORTH_A_THREAD)
-    return allowed_threads(<int>min(<Py_ssize_t>team.threads, most))
+cdef int most_threads(int wanted) noexcept nogil:
+    """As many threads as the option allows; 0 stands for all processors."""
+    return wanted if wanted > 0 else min(processors(), <int>MOST_THREADS)
+
+
+# --- how many threads pay -----------------------------------------------------------------
+
+
+cdef void team_set_threads(Team *team, int threads, Py_ssize_t rows) noexcept nogil:
+    """Allow so many threads; 0: begin with one and find out how many pay."""
+    team.threads = <int>min(<Py_ssize_t>most_threads(threads), chunk_count(rows))
+    memset(&team.pace, 0, sizeof(Pace))
+    team.pace.up, team.pace.pause, team.pace.rest = 1, FIRST_PAUSE, 1
+    while threads == 0 and team.pace.levels < LEVELS and 1 << team.pace.levels < 2 * team.threads:
+        team.pace.levels += 1
+
+
+cdef void team_end_iteration(Team *team) noexcept nogil:
+    """Choose the threads of the next iteration by the time that the last one's passes took.
+
+    The best level is kept; one beside it is tried for an iteration now and then, at once if it was
+    faster when it was last seen. Nobody knows what else the processors are busy with: a BLAS keeps
+    its threads spinning for a while, a neighbour comes and goes.
+    """
+    cdef Pace *p = &team.pace
+    cdef double rate
+    if p.levels < 2 or p.work == 0:
+        return
+    rate, p.seconds, p.work = p.seconds / p.work, 0, 0
+    if p.level != p.best:    # this was a try
+        p.rate[p.level] = rate
+        if rate < FASTER * p.rate[p.best]:
+            p.best, p.pause, p.rest = p.level, FIRST_PAUSE, 1
+        else:
+            p.level, p.up = p.best, -p.up
+            p.rest = p.pause = min(2 * p.pause, <int>LONGEST_PAUSE)
+        return
+    p.rate[p.level] = rate if p.rate[p.level] == 0 else 0.5 * (p.rate[p.level] + rate)
+    p.rest -= 1
+    if not 0 <= p.best + p.up < p.levels:
+        p.up = -p.up
+    if p.rest <= 0 or (p.rate[p.best + p.up] > 0 and p.rest <= p.pause - FIRST_PAUSE
+                       and p.rate[p.best + p.up] < FASTER * p.rate[p.best]):
+        p.level = p.best + p.up
+
+# --- a pass -------------------------------------------------------------------------------
 
 
 cdef int allowed_threads(int threads) noexcept nogil:
@@ -87,8 +124,15 @@ cdef int allowed_threads(int threads) noexcept nogil:
         return 1
     threads = min(threads, max(processors(), <int>MOST_THREADS))
     if pool_owner == 0:
-        pool_owner = getpid()
-    return threads if pool_owner == getpid() else 1
+        pool_owner = platform_process()
+    return threads if pool_owner == platform_process() else 1
+
+
+cdef int worthwhile_threads(Team *team, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    cdef Py_ssize_t most = min(chunk_count(rows), rows * columns // WORTH_A_THREAD)
+    if team.pace.levels > 0:
+        most = min(most, 1 << team.pace.level)
+    return allowed_threads(<int>min(<Py_ssize_t>team.threads, most))
 
 
 cdef void clear(double *partial, Py_ssize_t sums) noexcept nogil:
@@ -104,6 +148,62 @@ cdef void fold(double *total, const double *partial, Py_ssize_t sums) noexcept n
         total[i] += partial[i]
 
 
+ctypedef struct Pass:
+    Team *team
+    ChunkTask task
+    void *context
+    Py_ssize_t rows
+    Py_ssize_t chunks
+    Py_ssize_t sums
+    bint backward
+    int threads
+
+
+cdef void run_chunk(const Pass *v, Py_ssize_t chunk, double *partial,
+                    double *scratch) noexcept nogil:
+    cdef Py_ssize_t first = (v.chunks - 1 - chunk if v.backward else chunk) * CHUNK
+    clear(partial, v.sums)
+    v.task(v.context, first, min(<Py_ssize_t>CHUNK, v.rows - first), partial, scratch)
+
+
+cdef void run_alone(const Pass *v, double *total) noexcept nogil:
+    cdef Py_ssize_t chunk
+    for chunk in range(v.chunks):
+        run_chunk(v, chunk, v.team.partials, v.team.scratch)
+        fold(total, v.team.partials, v.sums)
+
+
+cdef void run_together(const Pass *v, double *total) noexcept nogil:
+    cdef Py_ssize_t chunk
+    cdef int thread
+    for thread in range(v.threads):
+        v.team.next[thread * LANES] = first_chunk(v, thread)
+    with parallel(num_threads=v.threads):
+        take_chunks(v, threadid())
+    for chunk in range(v.chunks):
+        fold(total, v.team.partials + chunk * v.team.width, v.sums)
+
+
+cdef inline Py_ssize_t first_chunk(const Pass *v, int thread) noexcept nogil:
+    """Where a thread's own chunks begin; they end where the next one's begin."""
+    return thread * v.chunks // v.threads
+
+
+cdef void take_chunks(const Pass *v, int thread) noexcept nogil:
+    """Work off a thread's own chunks, then those that others have not come to."""
+    cdef double *scratch = v.team.scratch + thread * v.team.scratch_size
+    cdef Py_ssize_t *next_
+    cdef Py_ssize_t chunk, end
+    cdef int i, owner
+    for i in range(v.threads):
+        owner = (thread + i) % v.threads
+        next_, end = v.team.next + owner * LANES, first_chunk(v, owner + 1)
+        chunk = platform_add(next_, 1)
+        while chunk < end:
+            run_chunk(v, chunk, v.team.partials + chunk * v.team.width, scratch)
+            chunk = platform_add(next_, 1)
+
+
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
                      Py_ssize_t columns, Py_ssize_t sums, double *total,
                      bint backward=False) noexcept nogil:
@@ -117,30 +217,24 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
     backward : from the last chunk to the first, and combined in that order. The second of two
         passes that follow one another then begins with what the first has left in the cache.
     """
-    cdef Py_ssize_t chunk, at, chunks
-    cdef int threads
-    cdef double *partial
+    cdef Pass v
+    cdef double since = 0
+    cdef bint timed = team.pace.levels > 1 and rows * columns >= 2 * <Py_ssize_t>WORTH_A_THREAD
     clear(total, sums)
     if rows <= CHUNK:
         task(context, 0, rows, total, team.scratch)
         return
-    chunks, threads = chunk_count(rows), worthwhile_threads(team, rows, columns)
-    if threads == 1:
-        for chunk in range(chunks):
-            at = chunks - 1 - chunk if backward else chunk
-            clear(team.partials, sums)
-            task(context, at * CHUNK, min(<Py_ssize_t>CHUNK, rows - at * CHUNK),
-                 team.partials, team.scratch)
-            fold(total, team.partials, sums)
-        return
-    for chunk in prange(chunks, num_threads=threads, schedule='static'):
-        at = chunks - 1 - chunk if backward else chunk
-        partial = team.partials + chunk * team.width
-        clear(partial, sums)
-        task(context, at * CHUNK, min(<Py_ssize_t>CHUNK, rows - at * CHUNK),
-             partial, team.scratch + threadid() * team.scratch_size)
-    for chunk in range(chunks):
-        fold(total, team.partials + chunk * team.width, sums)
+    v.team, v.task, v.context, v.rows, v.sums, v.backward = team, task, context, rows, sums, backward
+    v.chunks, v.threads = chunk_count(rows), worthwhile_threads(team, rows, columns)
+    if timed:
+        since = platform_seconds()
+    if v.threads == 1:
+        run_alone(&v, total)
+    else:
+        run_together(&v, total)
+    if timed:
+        team.pace.seconds += platform_seconds() - since
+        team.pace.work += <double>rows * columns
 
 
 ctypedef struct DotContext:

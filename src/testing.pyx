@@ -17,7 +17,8 @@ from lbfgsb._core.slope_monitor cimport (WINDOW, Check, SlopeMonitor, slope_moni
                                          slope_monitor_tell,
                                          slope_monitor_window)
 from lbfgsb._core.solver cimport SolverState, find_cauchy
-from lbfgsb._core.team cimport SUMS, Room, Team, dot, padded, team_place
+from lbfgsb._core.team cimport (SUMS, Room, Team, dot, padded, team_end_iteration, team_place,
+                                team_set_threads)
 
 import numpy as np
 
@@ -103,8 +104,8 @@ def inner_product(level, const double[::1] a, const double[::1] b, int threads=1
     cdef Room room = Room(NULL, NULL)
     cdef double[::1] block
     cdef double result
-    team.simd, team.threads = kernels_named(level), threads
-    team.width, team.scratch_size = SUMS + 1, LANES
+    team.simd, team.width, team.scratch_size = kernels_named(level), SUMS + 1, LANES
+    team_set_threads(&team, threads, a.shape[0])
     team_place(&team, a.shape[0], &room)
     block = aligned(<size_t>room.work // sizeof(double))
     room.work = <char *>&block[0]
@@ -112,6 +113,22 @@ def inner_product(level, const double[::1] a, const double[::1] b, int threads=1
     with nogil:
         result = dot(&team, a.shape[0], &a[0], &b[0])
     return result
+
+
+def levels_of(Py_ssize_t count, rate):
+    """Return the levels that threads='auto' chooses in `count` iterations.
+
+    rate(iteration, level) is the time that a double of its passes takes.
+    """
+    cdef Team team
+    team_set_threads(&team, 0, 1 << 40)
+    team.pace.levels = 3    # whatever the processors of this machine
+    levels = []
+    for i in range(count):
+        levels.append(team.pace.level)
+        team.pace.seconds, team.pace.work = rate(i, team.pace.level), 1
+        team_end_iteration(&team)
+    return levels
 
 
 def trial_point(level, double alpha, const double[::1] x, const double[::1] d,

@@ -1,0 +1,76 @@
+"""How many threads the solver finds that pay: with made-up times, since real ones are not the same
+twice."""
+
+import numpy as np
+import pytest
+from lbfgsb._core.testing import levels_of
+from problems import assert_same_run, rosen_fg
+
+from lbfgsb import Solver, minimize_batch, minimize_lbfgsb
+from lbfgsb.benchmarks import compiled_rosenbrock
+
+
+def constant(*times):
+    return lambda iteration, level: times[level]
+
+
+def cost(levels, rate):
+    """The time of all iterations, relative to that with one thread."""
+    alone = sum(rate(i, 0) for i in range(len(levels)))
+    return sum(rate(i, level) for i, level in enumerate(levels)) / alone
+
+
+def test_more_threads_are_taken_while_they_pay():
+    levels = levels_of(300, constant(1, 0.55, 0.3))
+    assert levels[:5] == [0, 1, 1, 2, 2]
+    assert np.mean(np.array(levels) == 2) > 0.95
+
+
+def test_threads_that_do_not_pay_cost_next_to_nothing():
+    for slow in (1.1, 1.6, 3):
+        rate = constant(1, slow, 2 * slow)
+        levels = levels_of(500, rate)
+        assert cost(levels, rate) < 1 + 0.02 * slow
+        assert 1 in levels[-100:], "another number is tried now and then"
+
+
+def test_the_middle_can_be_the_best():
+    levels = np.array(levels_of(500, constant(1, 0.6, 0.8)))
+    assert np.mean(levels == 1) > 0.93
+    assert {0, 2} <= set(levels[20:])
+
+
+def test_a_neighbour_that_comes_and_goes_is_noticed():
+    def rate(iteration, level):
+        return [1, 1.5, 2][level] if 200 <= iteration < 400 else [1, 0.55, 0.4][level]
+
+    levels = np.array(levels_of(700, rate))
+    assert np.mean(levels[150:200] == 2) > 0.9
+    assert np.mean(levels[220:400] == 0) > 0.9, "at once when it is worse than what was known"
+    assert np.mean(levels[500:] == 2) > 0.9, "after a pause when it is better again"
+
+
+def test_noise_does_not_lead_far_astray():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        wobble = rng.lognormal(0, 0.15, (500, 3))
+        for times in ([1, 1.6, 2], [1, 0.6, 0.4]):
+            rate = lambda i, level, w=wobble, t=times: t[level] * w[i, level]  # noqa: E731
+            assert cost(levels_of(500, rate), rate) < (1.05 if times[1] > 1 else 0.5)
+
+
+def test_auto_changes_no_bit():
+    n = 200_000
+    x0 = np.tile([-1.2, 1], n // 2)
+    for bounds in (None, [(-2, 0.9)] * n):
+        run = {"x0": x0, "fun": compiled_rosenbrock, "bounds": bounds, "maxiter": 30}
+        assert_same_run(minimize_lbfgsb(**run, threads="auto"), minimize_lbfgsb(**run))
+
+
+def test_auto_is_said_by_name():
+    assert Solver([1.0], threads="auto").ask() == 1
+    res = minimize_batch(compiled_rosenbrock, np.zeros((4, 2)), threads="auto")
+    assert res.success.all()
+    for wrong in (0, -1, "all"):
+        with pytest.raises(ValueError, match="threads must be at least 1, or 'auto'|threads must"):
+            minimize_lbfgsb(x0=[1.0, 2.0], fun=rosen_fg, jac=True, threads=wrong)
