@@ -37,7 +37,7 @@ from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mism
                                          slope_monitor_tell)
 from lbfgsb._core.subspace cimport (subspace_coefficients, subspace_place, subspace_step,
                                     subspace_truncated_step)
-from lbfgsb._core.team cimport (MAX, Room, aligned_block, carve, chunk_count, dot, padded,
+from lbfgsb._core.team cimport (MAX, Room, aligned_block, carve, dot, padded,
                                 run_chunks, team_end_iteration, team_place, team_set_threads)
 
 cdef extern from "float.h" nogil:
@@ -71,8 +71,8 @@ cdef enum:
     MANY = 4
 # What is less than this part of what the run has gained is nothing beside it.
 cdef double NOTHING = 1e-5
-# A small f may be what is left of terms that cancel, of the size of this part of what it was, but no
-# more than so many times f.
+# A small f may be what is left of terms that cancel, of the size of this part of what it was, but
+# no more than so many times f.
 cdef double CANCELS = 1e-3
 cdef double MOST_CANCELLED = 10
 

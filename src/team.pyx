@@ -224,7 +224,8 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
     if rows <= CHUNK:
         task(context, 0, rows, total, team.scratch)
         return
-    v.team, v.task, v.context, v.rows, v.sums, v.backward = team, task, context, rows, sums, backward
+    v.team, v.task, v.context = team, task, context
+    v.rows, v.sums, v.backward = rows, sums, backward
     v.chunks, v.threads = chunk_count(rows), worthwhile_threads(team, rows, columns)
     if timed:
         since = platform_seconds()

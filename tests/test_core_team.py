@@ -72,5 +72,5 @@ def test_auto_is_said_by_name():
     res = minimize_batch(compiled_rosenbrock, np.zeros((4, 2)), threads="auto")
     assert res.success.all()
     for wrong in (0, -1, "all"):
-        with pytest.raises(ValueError, match="threads must be at least 1, or 'auto'|threads must"):
+        with pytest.raises(ValueError, match="threads must be"):
             minimize_lbfgsb(x0=[1.0, 2.0], fun=rosen_fg, jac=True, threads=wrong)
