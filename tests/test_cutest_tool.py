@@ -78,10 +78,9 @@ def two_runs():
 
 
 def test_a_half_depends_on_the_name_alone_and_never_changes():
-    # CRC-32 of ISO 3309: the check value of "123456789" is cbf43926.
+    # The parity of CRC-32, whose values for these are well known: cbf43926 and e8b7be43.
     assert cutest.half_of("123456789") == "tuning"
-    halves = {name: cutest.half_of(name) for name in ("ROSENBR", "BEALE", "ARWHEAD", "HS1")}
-    assert halves == {"ROSENBR": "tuning", "BEALE": "tuning", "ARWHEAD": "proof", "HS1": "proof"}
+    assert cutest.half_of("a") == "proof"
 
 
 def listed(capsys, *argv):

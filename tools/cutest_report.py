@@ -236,4 +236,4 @@ def _extremes(names: Sequence[str], costs: Costs, first: str, other: str) -> lis
     height = max(map(len, columns))
     left, right = ([*column, *[""] * (height - len(column))] for column in columns)
     rows = (f"{a:40}{b}".rstrip() for a, b in zip(left, right, strict=True))
-    return [f"{'fewest by ' + first:40}most by {first}", *rows]
+    return [f"{'  fewest by the first':40}  most by the first", *rows]

@@ -5,6 +5,7 @@ the bounds, and f and the projected gradient at the returned x are computed anew
 """
 
 import ast
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -32,8 +33,7 @@ OPTIONS = {"ftol": 1e-14, "gtol": 1e-6, "maxiter": 15000}
 MAXFUN = 15000  # with differences: so many gradients
 SECONDS = 20.0  # of CPU time, a problem and solver
 LOAD_SECONDS = 180.0  # of CPU time: some problems take 30 s to build
-STALLED = 3.0  # a worker is killed after so many times its CPU limit, ...
-ASLEEP = 20.0  # ... or so many times in wall-clock time, which a busy machine needs
+STALLED = 3.0  # a worker is killed after so many times its CPU limit
 
 
 # --- solvers and settings -----------------------------------------------------------------
@@ -334,7 +334,7 @@ def _run_problem(context: Any, name: str, solvers: list[str], setting: Setting) 
         worker = context.Process(target=_worker, args=(sender, name, left, setting), daemon=True)
         worker.start()
         sender.close()
-        received = _receive(receiver, len(left), setting.limit)
+        received = _receive(receiver, len(left))
         rows += received
         if len(received) < len(left):
             rows.append(_row_of_the_dead(worker, name, left[len(received)], setting))
@@ -343,23 +343,19 @@ def _run_problem(context: Any, name: str, solvers: list[str], setting: Setting) 
     return rows
 
 
-def _receive(receiver: Connection, most: int, limit: float) -> list[Row]:
-    """Collect a worker's rows, at most `most`, until it ends or stalls."""
+def _receive(receiver: Connection, most: int) -> list[Row]:
+    """Collect a worker's rows, at most `most`, until it ends."""
     rows: list[Row] = []
-    patience = ASLEEP * (LOAD_SECONDS + limit)
-    try:
-        while len(rows) < most and receiver.poll(patience):
+    with contextlib.suppress(EOFError):  # what is missing is for the caller to see
+        while len(rows) < most:
             rows.append(receiver.recv())
-            patience = ASLEEP * limit
-    except EOFError:
-        pass  # it has ended: what is missing is for the caller to see
     return rows
 
 
 def _row_of_the_dead(worker: Any, name: str, solver: str, setting: Setting) -> Row:
-    """Row of the solver in which a worker has died, or has stalled and will be killed."""
-    worker.join(1.0)  # where the pipe has ended the process is about to
-    stalled = worker.exitcode in (None, -signal.SIGXCPU)
+    """Row of the solver in which a worker has died, or was killed for taking too long."""
+    worker.join()
+    stalled = worker.exitcode == -signal.SIGXCPU
     row = empty_row(name, label_of(solver, setting), "killed" if stalled else "the process died")
     return row | {"timed_out": stalled, "limit": setting.limit}
 
@@ -383,7 +379,10 @@ def _worker(sender: Connection, name: str, solvers: list[str], setting: Setting)
 
 
 def _allow(seconds: float) -> None:
-    """Have this process killed when it has had so many more seconds of CPU time."""
+    """Have this process killed when it has had so many more seconds of CPU time.
+
+    Wall-clock time would not do: a busy machine may give a process a tenth of it.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = math.ceil(time.process_time() + seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
