@@ -273,6 +273,7 @@ def forked(monkeypatch):
     return multiprocessing.get_context("fork")
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the children call no thread
 def test_a_solver_that_stalls_or_dies_costs_its_own_row_only(forked):
     work = {"GOOD": ["lbfgsb", "scipy"], "LOOPS": ["lbfgsb"], "DIES": ["lbfgsb", "scipy"],
             "UNKNOWN": ["lbfgsb"]}  # fmt: skip
@@ -480,7 +481,7 @@ def test_what_others_solve_and_the_first_does_not_is_listed_with_how_it_ended():
     runs, names = two_runs()
     text = missing_table(runs, names, costs_of(runs, names))
     head, _, problem, ours, theirs, _ = text.splitlines()
-    assert head == "ours does not solve 1 problems that others do"
+    assert head == "solved by others and not by ours: 1"
     assert problem.split() == ["D", "6", "u"]
     assert ours.split() == ["ours", "|", "3.500000e+00", "1.0e-02", "50*", "ABNORMAL"]
     assert theirs.split() == ["theirs", "|", "2.500000e+00", "1.0e-07", "60", "solved"]
@@ -514,7 +515,7 @@ def test_the_command_compares_files_and_draws(suffix, capsys, tmp_path):
     text = capsys.readouterr().out
     assert status == 0
     assert "now over lbfgsb; geometric means" in text
-    assert "now does not solve 0 problems that others do" in text
+    assert "solved by others and not by now: 0" in text
     assert all(path.stat().st_size > 1000 for path in pictures)
 
 
@@ -524,3 +525,21 @@ def test_the_command_fails_where_a_run_of_ours_was_unsound(capsys, tmp_path):
         file.write_text(json.dumps(row("HS1", solver, infeasible=1)) + "\n")
         assert cutest.main(["--compare", f"renamed={file}"]) == status
     assert cutest.main(["--compare", str(file), "--problems", "ROSENBR"]) == 2
+    assert "0 of 1 problems were run by all" in capsys.readouterr().err
+
+
+def test_the_command_compares_the_solvers_it_was_told_to_run_in_their_order(
+    here, capsys, tmp_path
+):
+    out = tmp_path / "rows.jsonl"
+    out.write_text(json.dumps(row("HS1", "of another run")) + "\n")
+    solvers = ["scipy", "lbfgsb:maxcor=3", "lbfgsb"]
+    names = ["HS1", "ROSENBR"]
+    assert cutest.main(["--problems", *names, "--out", str(out), "--solvers", *solvers]) == 0
+    assert here == [(name, solver) for name in names for solver in solvers]
+    printed = capsys.readouterr()
+    first, second, third = (label_of(solver, Setting()) for solver in solvers)
+    for other in (second, third):
+        assert f"{first} over {other}; geometric means" in printed.out
+    assert "of another run" not in printed.out
+    assert "were run by all" not in printed.err

@@ -14,9 +14,9 @@ Run both, keep the rows in a file, draw the profiles::
 
 A run goes on where it was stopped, and with more ``--seconds`` does again what was cut short; take
 a new file when the code has changed. A problem is solved where the projected gradient is at most
-1e-6. Solvers are compared on the problems that both of a pair solve: the geometric mean of the
-ratios of their evaluations, with its standard error, the median, wins and losses, by kind and by
-size; the first that is named with each other one in full.
+1e-6. Solvers are compared on the problems that all have run, in pairs on those that both solve: the
+geometric mean of the ratios of their evaluations, with its standard error, the median, wins and
+losses, by kind and by size; the first that is named with each other one in full.
 
 Run variants of a solver, named by its options, on the half of the problems for choosing::
 
@@ -174,9 +174,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 0
     runs = _gather(args, names)
+    chosen = len(names)
     names = [name for name in names if all(name in by_name for by_name in runs.values())]
+    if len(names) < chosen:
+        print(f"{len(names)} of {chosen} problems were run by all", file=sys.stderr)
     if not names:
-        print("no problem was run by all", file=sys.stderr)
         return 2
     costs = costs_of(runs, names, args.accuracy)
     print(report(runs, names, costs, args.accuracy))
@@ -197,9 +199,8 @@ def _gather(args: argparse.Namespace, names: Sequence[str]) -> Runs:
         setting = Setting(args.seconds, args.noise, args.differences)
         rows = run_missing(names, args.solvers, setting, args.out, args.jobs)
         labels = [label_of(solver, setting) for solver in args.solvers]
-        others = [row for row in rows if row["solver"] not in labels]
         own = [row for label in labels for row in rows if row["solver"] == label]
-        files.insert(0, ("", "this run", own + others))
+        files.insert(0, ("", "this run", own))
     return group_runs(files)
 
 

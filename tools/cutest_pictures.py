@@ -52,9 +52,10 @@ def _axes(
     axes = figure.add_subplot()
     left, right = x_range
     for i, (run, (places, fractions)) in enumerate(curves.items()):
+        rise = [left] if places[0] > left else []  # a line up the axis would cover it
         axes.step(
-            np.concatenate([[left], places, [right]]),
-            np.concatenate([[0.0], fractions, [fractions[-1]]]),
+            np.concatenate([rise, places, [right]]),
+            np.concatenate([np.zeros(len(rise)), fractions, [fractions[-1]]]),
             where="post",
             color=COLOURS[i % len(COLOURS)],
             linestyle=DASHES[i % len(DASHES)],

@@ -63,7 +63,7 @@ def missing_table(runs: Runs, names: Sequence[str], costs: Costs) -> str:
         if not math.isfinite(costs[first][i])
         and any(math.isfinite(costs[other][i]) for other in others)
     ]
-    lines = [f"{first} does not solve {len(missing)} problems that others do"]
+    lines = [f"solved by others and not by {first}: {len(missing)}"]
     for i, name in missing:
         rows = [by_name[name] for by_name in runs.values()]
         lines += ["", _problem(name, rows).rstrip()]
