@@ -15,6 +15,7 @@ from cutest_statistics import (
 )
 
 WORST = 10  # ratios of evaluations listed each way
+WIDTH = 16  # of a column for a run
 
 # The marks of `_cell`.
 LEGEND = (
@@ -29,7 +30,8 @@ def report(runs: Runs, names: Sequence[str], costs: Costs, accuracy: float | Non
     `costs` are those of `runs` on `names`, to the same `accuracy`.
     """
     first, *others = runs
-    parts = [problem_table(runs, names), summary(runs, names, costs, accuracy)]
+    numbered = "\n".join(f"({i}) {run}" for i, run in enumerate(runs, start=1))
+    parts = [numbered, problem_table(runs, names), summary(runs, names, costs, accuracy)]
     if len(others) > 1:
         parts.append(matrix(costs))
     iterations = iterations_of(runs, names) if accuracy is None else None
@@ -43,8 +45,9 @@ def report(runs: Runs, names: Sequence[str], costs: Costs, accuracy: float | Non
 def problem_table(runs: Runs, names: Sequence[str]) -> str:
     """Table of f, projected gradient and evaluations of each run on each problem."""
     column = f"{'f':>13} {'|pg|':>8} {'nfev':>5}  "
+    heads = [_shorten(f"({i}) {run}", 29) for i, run in enumerate(runs, start=1)]
     lines = [
-        f"{'':12} {'':4} {'':4}" + "".join(f" | {_shorten(run, 29):29}" for run in runs),
+        f"{'':12} {'':4} {'':4}" + "".join(f" | {head:29}" for head in heads),
         f"{'problem':12} {'n':>4} kind" + f" | {column}" * len(runs),
     ]
     for name in names:
@@ -102,7 +105,7 @@ def _shorten(text: str, width: int) -> str:
 
 
 def summary(runs: Runs, names: Sequence[str], costs: Costs, accuracy: float | None = None) -> str:
-    """Table of totals, a column for each run, and the problems that one alone solves."""
+    """Table of totals, a numbered column for each run, and what one alone solves."""
     columns = {run: [by_name[name] for name in names] for run, by_name in runs.items()}
     finished = [all(by_name[name]["finished"] for by_name in runs.values()) for name in names]
     solved = (
@@ -114,10 +117,9 @@ def summary(runs: Runs, names: Sequence[str], costs: Costs, accuracy: float | No
         run: {solved: int(np.isfinite(costs[run]).sum())} | _totals(rows, finished)
         for run, rows in columns.items()
     }
-    width = max(20, *(len(run) + 2 for run in runs))
-    lines = [f"{'':44}" + "".join(f"{run:>{width}}" for run in runs)]
+    lines = [f"{'':44}" + _numbers(len(runs))]
     lines += [
-        f"{label:44}" + "".join(f"{totals[label]:>{width},}" for totals in table.values())
+        f"{label:44}" + "".join(f"{totals[label]:>{WIDTH},}" for totals in table.values())
         for label in next(iter(table.values()))
     ]
     return "\n".join([*lines, *_alone(names, costs)])
@@ -147,6 +149,11 @@ def _totals(rows: Sequence[Row], finished_by_all: Sequence[bool]) -> dict[str, f
     }
 
 
+def _numbers(count: int) -> str:
+    """Heads of columns for runs."""
+    return "".join(f"{f'({i})':>{WIDTH}}" for i in range(1, count + 1))
+
+
 def _alone(names: Sequence[str], costs: Costs) -> list[str]:
     """Word which problems each of several runs solves and no other does."""
     if len(costs) < 2:
@@ -165,14 +172,13 @@ def _alone(names: Sequence[str], costs: Costs) -> list[str]:
 
 def matrix(costs: Costs) -> str:
     """Geometric means of the evaluations of each run (a row) over those of each other one."""
-    width = 16
     lines = ["evaluations, row over column; geometric mean ± standard error, where both solve"]
-    lines.append(" " * 6 + "".join(f"{f'({j})':>{width}}" for j in range(1, len(costs) + 1)))
+    lines.append(" " * 6 + _numbers(len(costs)))
     for i, (run, own) in enumerate(costs.items(), start=1):
         cells = (
             "" if other is own else _mean_and_error(paired(own, other)) for other in costs.values()
         )
-        lines.append(f"{f'({i})':6}" + "".join(f"{c:>{width}}" for c in cells) + f"  {run}")
+        lines.append(f"{f'({i})':6}" + "".join(f"{c:>{WIDTH}}" for c in cells) + f"  {run}")
     return "\n".join(lines)
 
 
