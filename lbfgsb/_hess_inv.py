@@ -20,15 +20,60 @@ _FLOAT64 = np.dtype(np.float64)
 class HasPairs(Protocol):
     """What keeps the pairs of a run until they are wanted."""
 
-    def pairs(self) -> tuple[Vector, Vector]:
-        """Return S and Y, each (k, n), oldest first, in arrays of their own."""
+    def pairs(self) -> tuple[Vector, Vector, Vector]:
+        """Return S and Y, each (k, n), oldest first, and factors (k,), in arrays of their own."""
 
 
 class InvHessProduct(LbfgsInvHessProduct):
-    """SciPy's operator, pickled and copied as its pairs, which every release of SciPy can read."""
+    """SciPy's operator with the factors of the modified secant equation: H (secant[i] yk[i]) = sk[i].
+
+    `sk` and `yk` are plain differences. With factors of 1 it is SciPy's operator, and pickled and
+    copied as such: as its pairs, which every release of SciPy can read.
+
+    Parameters
+    ----------
+    sk, yk : ndarray of float64, shape (k, n)
+        The pairs, oldest first.
+    secant : ndarray of float64, shape (k,)
+        Their factors, positive.
+    """
+
+    def __init__(self, sk: Vector, yk: Vector, secant: Vector) -> None:
+        super().__init__(sk, yk)
+        self.secant = secant
+
+    def _matvec(self, x: Vector) -> Vector:
+        """Return H x: the two-loop recursion from I on, as in kernels_few.c."""
+        v = np.array(x, dtype=self.dtype).reshape(-1)
+        S, Y, rho = self.sk, self.yk, self.rho
+        alpha = np.empty(self.n_corrs)
+        for i in reversed(range(self.n_corrs)):
+            alpha[i] = rho[i] * np.dot(S[i], v)
+            v -= alpha[i] * Y[i]
+        for i in range(self.n_corrs):
+            v += S[i] * (alpha[i] / self.secant[i] - rho[i] * np.dot(Y[i], v))
+        return v
+
+    def todense(self) -> Vector:
+        """Return H as an array (n, n), by the BFGS updates of I."""
+        H = np.eye(*self.shape, dtype=self.dtype)
+        for s, y, rho, c in zip(self.sk, self.yk, self.rho, self.secant, strict=True):
+            Hy = H @ y
+            cross = rho * np.outer(s, Hy)
+            H += (rho / c + rho * rho * (y @ Hy)) * np.outer(s, s) - cross - cross.T
+        return H
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LbfgsInvHessProduct, (self.sk, self.yk)
+        if np.all(self.secant == 1):
+            return LbfgsInvHessProduct, (self.sk, self.yk)
+        return InvHessProduct, (self.sk, self.yk, self.secant)
+
+
+def factors_of(hess_inv: LbfgsInvHessProduct) -> Vector:
+    """Return the factors of an operator's pairs, (k,): ones for SciPy's own."""
+    if isinstance(hess_inv, InvHessProduct):
+        return hess_inv.secant
+    return np.ones(hess_inv.n_corrs)
 
 
 class LazyInvHessProduct(InvHessProduct):
@@ -136,8 +181,10 @@ def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
 
     The diagonal follows the BFGS updates of the inverse, from H = I on:
 
-    .. math:: H \\leftarrow H - ρ (s\\,(Hy)^T + (Hy)\\,s^T) + (ρ + ρ^2\\,y^T H y)\\,s s^T
+    .. math:: H \\leftarrow H - ρ (s\\,(Hy)^T + (Hy)\\,s^T) + (ρ/c + ρ^2\\,y^T H y)\\,s s^T
 
+    with ρ = 1/sᵀy and the pair's factor c of the modified secant equation (``hess_inv.secant``;
+    1 in SciPy's own operators).
     For the newest pair, H y costs one product with the pairs before it, so that all is
     done in O(k² n), without n products.
 
@@ -150,9 +197,9 @@ def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
     >>> extract_hess_inv_diag(H)
     array([0.25, 1.  ])
     """
-    S, Y, rho = hess_inv.sk, hess_inv.yk, hess_inv.rho
+    S, Y, rho, secant = hess_inv.sk, hess_inv.yk, hess_inv.rho, factors_of(hess_inv)
     diagonal = np.ones(hess_inv.shape[0])
-    for k, (s, y, r) in enumerate(zip(S, Y, rho, strict=True)):
-        Hy = LbfgsInvHessProduct(S[:k], Y[:k]).matvec(y)
-        diagonal += s * ((r + r * r * (y @ Hy)) * s - 2 * r * Hy)
+    for k, (s, y, r, c) in enumerate(zip(S, Y, rho, secant, strict=True)):
+        Hy = InvHessProduct(S[:k], Y[:k], secant[:k]).matvec(y)
+        diagonal += s * ((r / c + r * r * (y @ Hy)) * s - 2 * r * Hy)
     return diagonal

@@ -20,6 +20,7 @@ from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.objective import quote
 from lbfgsb._endings import warn_of_mismatch
 from lbfgsb._gradient import FiniteDifference, make_gradient
+from lbfgsb._hess_inv import factors_of
 from lbfgsb._log import Log
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
@@ -61,6 +62,7 @@ def minimize_lbfgsb(
     threads: int | Literal["auto"] = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
+    secant: str = "modified",
     args: Any = (),
     x_shape: Sequence[int] | None = None,
     **unknown: Never,
@@ -264,6 +266,7 @@ def minimize_lbfgsb(
         is_check_factorizations=is_check_factorizations,
         threads=threads,
         fun_precision=fun_precision,
+        secant=secant,
     )
     scale = as_scale(x_scale, start.size)
     gradient: Any = None
@@ -360,19 +363,18 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
         solver._reopen()
         solver._set_counts(*_counts_of(checkpoint))
         return memory.snapshot()
-    S, Y = _pairs_of(checkpoint, solver.n)
+    S, Y, secant = _pairs_of(checkpoint, solver.n)
     # No test against yᵀy: one that neither the scale of f nor that of x changes.
     sizes = np.linalg.norm(S, axis=1) * np.linalg.norm(Y, axis=1)
     curved = np.einsum("ij,ij->i", S, Y) > np.finfo(np.float64).eps * sizes
-    S, Y = S[curved], Y[curved]
-    maxcor = solver._maxcor
-    S, Y = np.ascontiguousarray(S[-maxcor:]), np.ascontiguousarray(Y[-maxcor:])
+    newest = np.flatnonzero(curved)[-solver._maxcor :]
+    S, Y, secant = S[newest], Y[newest], secant[newest]
     g = np.asarray(checkpoint.jac, dtype=np.float64).reshape(-1)
     known = math.isfinite(checkpoint.fun) and bool(np.isfinite(g).all())
     if known and np.array_equal(solver.x, start):
-        solver._warm_start(float(checkpoint.fun), np.ascontiguousarray(g), S, Y)
+        solver._warm_start(float(checkpoint.fun), np.ascontiguousarray(g), S, Y, secant)
     else:  # clipped into other bounds, or without a gradient: f and g are wanted first
-        solver._give_pairs(S, Y)
+        solver._give_pairs(S, Y, secant)
     solver._set_counts(*_counts_of(checkpoint))
     return {}
 
@@ -401,13 +403,15 @@ def _check_checkpoint(checkpoint: OptimizeResult, n: int) -> None:
         )
 
 
-def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector]:
+def _pairs_of(checkpoint: OptimizeResult, n: int) -> tuple[Vector, Vector, Vector]:
+    """Return the pairs (k, n), (k, n) and factors (k,) of a checkpoint, each contiguous."""
     hess_inv = checkpoint.get("hess_inv")
     if hess_inv is None:
-        return np.empty((0, n)), np.empty((0, n))
+        return np.empty((0, n)), np.empty((0, n)), np.empty(0)
     return (
-        np.asarray(hess_inv.sk, dtype=np.float64),
-        np.asarray(hess_inv.yk, dtype=np.float64),
+        np.ascontiguousarray(hess_inv.sk, dtype=np.float64),
+        np.ascontiguousarray(hess_inv.yk, dtype=np.float64),
+        np.ascontiguousarray(factors_of(hess_inv), dtype=np.float64),
     )
 
 

@@ -90,12 +90,14 @@ def _check(
     ftarget: float | None = None,
     fun_precision: float | None = None,
     threads: int | str = 1,
+    secant: str = "modified",
     is_check_factorizations: bool = False,
     **options: Any,
 ) -> CheckedOptions:
     values = _DEFAULTS | {
         "check": bool(is_check_factorizations),
         "fun_precision": as_precision(fun_precision),
+        "secant": _as_secant(secant),
     }
     for name, value in options.items():
         if name not in _NAMES:
@@ -127,6 +129,14 @@ def _as_threads(threads: Any) -> int:
     if isinstance(threads, str):
         raise ValueError(f"threads must be {EXPECTED['threads']}; got {quote(threads)}")
     return min(as_integer("threads", threads, 1), _MOST)
+
+
+def _as_secant(secant: Any) -> int:
+    """Return the core's number of a secant equation."""
+    names = ("standard", "modified")
+    if not isinstance(secant, str) or secant not in names:
+        raise ValueError(f"secant must be {EXPECTED['secant']}; got {quote(secant)}")
+    return names.index(secant)
 
 
 _remembered = functools.lru_cache(maxsize=32, typed=True)(_check)

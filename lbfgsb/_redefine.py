@@ -2,7 +2,9 @@
 
 The pairs are differences of stored iterates and of their gradients. When the user redefines the
 objective, the gradients change and the pairs are made again; an iterate that no longer makes a
-pair of positive curvature with the next newer one is dropped.
+pair of positive curvature with the next newer one is dropped. Factors of the secant equation come
+from values of f, and those of the new one are not known at the old iterates: a pair that changes
+has the factor 1.
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ class Redefinition:
             self._x.extend(iterates[0])
             self._g.extend(iterates[1])
         else:
-            self._x.extend(_unroll(solver.x, solver._pairs()[0]))
-            self._g.extend(_unroll(solver.jac, solver._pairs()[1]))
+            S, Y, _ = solver._pairs()
+            self._x.extend(_unroll(solver.x, S))
+            self._g.extend(_unroll(solver.jac, Y))
 
     def set_maxcor(self, maxcor: int) -> None:
         """Keep iterates for `maxcor` pairs from now on; of those stored, the newest."""

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
 from lbfgsb import _html
-from lbfgsb._core.base_solver import BaseSolver, unscaled_pairs
+from lbfgsb._core.base_solver import BaseSolver, factors_in, unscaled_pairs
 from lbfgsb._endings import ENDS, ending
-from lbfgsb._hess_inv import LazyInvHessProduct, memory_behind
+from lbfgsb._hess_inv import LazyInvHessProduct, factors_of, memory_behind
 from lbfgsb._types import Vector
 
 
@@ -44,29 +44,33 @@ class Memory:
         assert self._snapshot is not None
         return self._snapshot
 
-    def pairs(self) -> tuple[Vector, Vector]:
-        """Return S and Y, each (k, n), oldest first, in arrays of their own."""
+    def pairs(self) -> tuple[Vector, Vector, Vector]:
+        """Return S and Y, each (k, n), oldest first, and factors (k,), in arrays of their own."""
         solver = self._solver
         if solver is not None:
             return solver._pairs()
         snapshot = self.snapshot()
-        S, Y = _pairs_of(snapshot)
-        return (S.copy(), Y.copy()) if S is snapshot["S"] else (S, Y)
+        S, Y, secant = _pairs_of(snapshot)
+        if S is snapshot["S"]:
+            S, Y = S.copy(), Y.copy()
+        return S, Y, secant.copy()
 
     def holds(self, hess_inv: LbfgsInvHessProduct) -> bool:
         """Return whether the pairs of `hess_inv` are those of this memory."""
         if memory_behind(hess_inv) is self:  # nobody can have changed them
             return True
-        return all(map(np.array_equal, _pairs_of(self.snapshot()), (hess_inv.sk, hess_inv.yk)))
+        theirs = hess_inv.sk, hess_inv.yk, factors_of(hess_inv)
+        return all(map(np.array_equal, _pairs_of(self.snapshot()), theirs))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
 
 
-def _pairs_of(snapshot: dict[str, Any]) -> tuple[Vector, Vector]:
-    """Return S and Y in the units of x: the snapshot's own arrays if it is not scaled."""
-    S, Y, scale = (snapshot[name] for name in ("S", "Y", "scale"))
-    return unscaled_pairs(S, Y, scale)
+def _pairs_of(snapshot: dict[str, Any]) -> tuple[Vector, Vector, Vector]:
+    """Return S and Y in the units of x and their factors: the snapshot's own arrays if it is not
+    scaled."""
+    S, Y = unscaled_pairs(*(snapshot[name] for name in ("S", "Y", "scale")))
+    return S, Y, factors_in(snapshot)
 
 
 class Result(OptimizeResult):

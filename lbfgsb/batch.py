@@ -71,6 +71,7 @@ def minimize_batch(
     threads: int | Literal["auto"] = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
+    secant: str = "modified",
     **unknown: Never,
 ) -> OptimizeResult:
     """Minimise many functions of n variables at once, each subject to its bounds.
@@ -186,6 +187,7 @@ def minimize_batch(
         eps_SY=eps_SY,
         threads=threads,
         fun_precision=fun_precision,
+        secant=secant,
     )
     scale = as_scale(x_scale, n)
     callbacks = as_callbacks(callback)

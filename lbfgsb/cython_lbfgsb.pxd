@@ -46,6 +46,12 @@ cdef enum:
     LBFGSB_NOT_ASKED = -9        # lbfgsb_tell without a point from lbfgsb_ask
 
 
+cdef enum:
+    # Values of the option `secant`: B s = y, or B s = c y with what f says of the curvature.
+    LBFGSB_SECANT_STANDARD = 0
+    LBFGSB_SECANT_MODIFIED = 1
+
+
 ctypedef struct lbfgsb_result:
     double fun                   # f at the solution; NaN if it has not been evaluated
     double projected_gradient    # inf-norm of the projected gradient there
@@ -81,6 +87,7 @@ ctypedef struct lbfgsb_options:
     double eps_SY                # 2.2e-16; curvature that a pair must have, >= 0
     int threads                  # 1; for the solver's own work on large n; 0: as many as pay
     double fun_precision         # 0: that of double; what f is off by, relative, >= 0 and < 1
+    int secant                   # LBFGSB_SECANT_MODIFIED
 
 
 # Sets the first `size` bytes of the options; call lbfgsb_default_options.

@@ -1,7 +1,7 @@
 """The pass over W that takes a step."""
 
 from lbfgsb._core.box cimport Box
-from lbfgsb._core.compact cimport Compact
+from lbfgsb._core.compact cimport Compact, Curvature
 from lbfgsb._core.few_variables cimport FewVariables
 from lbfgsb._core.team cimport SUMS, Team
 
@@ -23,7 +23,7 @@ cdef enum:
 
 
 cdef bint accept_step(Team *team, Box *box, Compact *B, double alpha, const double *g,
-                      double least_curvature) noexcept nogil
+                      const Curvature *curvature) noexcept nogil
 cdef bint accept_few(Team *team, Box *box, Compact *B, FewVariables *few, double alpha,
-                     const double *g, double least_curvature) noexcept nogil
+                     const double *g, const Curvature *curvature) noexcept nogil
 cdef void accept_nothing(Team *team, Box *box, Compact *B, bint keeps_products) noexcept nogil

@@ -28,10 +28,10 @@ ctypedef struct AcceptContext:
 
 
 cdef bint accept_step(Team *team, Box *box, Compact *B, double alpha, const double *g,
-                      double least_curvature) noexcept nogil:
+                      const Curvature *curvature) noexcept nogil:
     """Move to x + alpha d, where the gradient is g, and measure there.
 
-    Returns whether the new pair is taken: its sᵀy must be greater than `least_curvature`.
+    Returns whether the new pair is taken.
     """
     cdef bint restricted = box.fixed > 0
     cdef AcceptContext v
@@ -40,11 +40,11 @@ cdef bint accept_step(Team *team, Box *box, Compact *B, double alpha, const doub
     v.first, v.vectors = G_FREE, ALL if restricted else CHANGE + 1
     run(team, &v)
     return compact_take_candidate(B, team.total + PRODUCTS, v.vectors, restricted,
-                                  least_curvature)
+                                  curvature)
 
 
 cdef bint accept_few(Team *team, Box *box, Compact *B, FewVariables *few, double alpha,
-                     const double *g, double least_curvature) noexcept nogil:
+                     const double *g, const Curvature *curvature) noexcept nogil:
     """The same for few variables, where no products are kept: only sᵀy and yᵀy are wanted."""
     cdef double *products = team.total + PRODUCTS
     cdef bint was_full = B.k == B.m
@@ -53,7 +53,7 @@ cdef bint accept_few(Team *team, Box *box, Compact *B, FewVariables *few, double
     v.columns, v.count = B.columns + 2 * B.k, 2
     v.first, v.vectors = CHANGE, 1
     run(team, &v)
-    if not compact_take_candidate_alone(B, products[0], products[1], least_curvature):
+    if not compact_take_candidate_alone(B, products[0], products[1], curvature):
         return False
     few_take_pair(few, B, products[0], was_full)
     return True

@@ -47,6 +47,11 @@ def unscaled_pairs(S, Y, scale):
     return (S, Y) if scale is None else (S * scale, Y / scale)
 
 
+def factors_in(dict snapshot):
+    """The factors of the secant equation (k,); a snapshot that knows of none has 1."""
+    return snapshot['secant'] if 'secant' in snapshot else np.ones(len(snapshot['S']))
+
+
 # The backward error that is_check_factorizations lets pass, in rounding units a row.
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
 
@@ -283,13 +288,16 @@ cdef class BaseSolver:
         solver_point_at_team(&other.s)
         return 0
 
-    def _redefine(self, double f, double f_old, const double[::1] g, S, Y):
-        """Replace f, g and the pairs (k, n) at the iterate: the objective has changed."""
+    def _redefine(self, double f, double f_old, const double[::1] g, S, Y, secant=None):
+        """Replace f, g and the pairs (k, n) at the iterate: the objective has changed.
+
+        Without factors of their own (k,), pairs that the solver holds already keep theirs.
+        """
         cdef bint nested = guard_enter(&self.guard)
         try:
             self.s.f, self.s.f_old = f, f_old
             memcpy(self.s.box.g, &g[0], self.n * sizeof(double))
-            self._give_pairs(S, Y)
+            self._give_pairs(S, Y, secant)
             with nogil:
                 box_free_all(&self.s.box)
                 solver_measure(&self.s)
@@ -430,8 +438,9 @@ cdef class BaseSolver:
                 'factor_error': self.s.factor_error}
 
     def _pairs(self):
-        """Return S and Y, each (k, n), oldest first, as fresh arrays."""
-        return unscaled_pairs(*self._scaled_pairs(), self._scale)
+        """Return S and Y, each (k, n), oldest first, and their factors (k,), as fresh arrays."""
+        S, Y, secant = self._scaled_pairs()
+        return *unscaled_pairs(S, Y, self._scale), secant
 
     def _scaled_pairs(self):
         """Return the pairs as they are kept: changes of x / x_scale, and of the gradient there."""
@@ -441,6 +450,7 @@ cdef class BaseSolver:
         try:
             k = self.s.B.k
             s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
+            secant = np.array([self.s.B.secant[i] for i in range(k)])
             S, Y = s_array, y_array
             with nogil:
                 for i in range(k):
@@ -448,7 +458,7 @@ cdef class BaseSolver:
                     compact_get_column(&self.s.B, 2 * i + 1, &Y[i, 0])
         finally:
             guard_end_read(&self.guard, counted)
-        return s_array, y_array
+        return s_array, y_array, secant
 
     # --- snapshots ------------------------------------------------------------------------
 
@@ -465,9 +475,9 @@ cdef class BaseSolver:
         cdef SolverState *s = &self.s
         cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
             s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
-        S, Y = self._scaled_pairs()
+        S, Y, secant = self._scaled_pairs()
         snapshot = {
-            'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
+            'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y, 'secant': secant,
             'lower': self.vector(&s.box.lower) if s.box.bounded else None,
             'upper': self.vector(&s.box.upper) if s.box.bounded else None,
             'scale': self._scale, 'theta': s.B.theta,
@@ -499,10 +509,11 @@ cdef class BaseSolver:
         cdef SolverState *s = &self.s
         cdef Py_ssize_t drop, k, i
         cdef const double[:, ::1] S, Y
-        cdef const double[::1] p
+        cdef const double[::1] p, secant
         cdef const signed char[::1] status
         drop = max(0, snapshot['S'].shape[0] - s.B.m)
         S, Y = snapshot['S'][drop:], snapshot['Y'][drop:]
+        secant = factors_in(snapshot)[drop:]
         k = S.shape[0]
         self._set_vector(s.box.x, snapshot['x'])
         self._set_vector(s.box.g, snapshot['g'])
@@ -510,7 +521,7 @@ cdef class BaseSolver:
         compact_reset(&s.B)
         if k > 0:
             with nogil:
-                solver_set_pairs(s, k, &S[0, 0], &Y[0, 0])
+                solver_set_pairs(s, k, &S[0, 0], &Y[0, 0], &secant[0])
         if not s.few.used:
             self._set_square(s.B.gram, snapshot['gram'][2 * drop:, 2 * drop:])
             p = snapshot['p'][2 * drop:]
@@ -539,20 +550,41 @@ cdef class BaseSolver:
         if self.s.phase == DONE:
             self.s.phase, self.s.reason = self.s.phase_at_end, RUNNING
 
-    def _warm_start(self, double f, const double[::1] g, S, Y):
-        """Go on at x0 from known f, g and pairs (k, n), with no other memory."""
-        self._redefine(f, NAN, g, S, Y)
+    def _warm_start(self, double f, const double[::1] g, S, Y, secant):
+        """Go on at x0 from known f, g, pairs (k, n) and factors (k,), with no other memory."""
+        self._redefine(f, NAN, g, S, Y, secant)
         self.s.phase = ITERATE
 
-    def _give_pairs(self, S, Y):
-        """Hold the pairs (k, n) and no others."""
+    def _give_pairs(self, S, Y, secant=None):
+        """Hold the pairs (k, n) with these factors (k,), and no others.
+
+        None: a pair that is held now, to the bit, keeps its factor; others have 1.
+        """
         cdef const double[:, ::1] s, y
+        cdef const double[::1] c
         cdef Py_ssize_t k = len(S)
         if self.s.box.scaled:
             S, Y = S / self._scale, Y * self._scale
-        s, y = S, Y
+        s, y, c = S, Y, self._factors_kept(S, Y) if secant is None else secant
+        if k == 0:
+            compact_reset(&self.s.B)
+            return
         with nogil:
-            solver_set_pairs(&self.s, k, &s[0, 0] if k > 0 else NULL, &y[0, 0] if k > 0 else NULL)
+            solver_set_pairs(&self.s, k, &s[0, 0], &y[0, 0], &c[0])
+
+    def _factors_kept(self, S, Y):
+        """Return a factor (k,) for each pair: that which it has now, 1 if it is a new one."""
+        held_S, held_Y, held = self._scaled_pairs()
+        factors = np.ones(len(S))
+        last = len(held)
+        for i in reversed(range(len(S))):    # both are in the order of time
+            for j in reversed(range(last)):
+                if np.array_equal(S[i], held_S[j]):
+                    if np.array_equal(Y[i], held_Y[j]):
+                        factors[i] = held[j]
+                    last = j
+                    break
+        return factors
 
     cdef object _square(self, const double *gram):
         cdef Py_ssize_t i, j, size = 2 * self.s.B.k, ld = self.s.B.ld

@@ -11,7 +11,8 @@ ctypedef struct Compact:
     Py_ssize_t tiles         # ceil(n / LANES)
     Py_ssize_t m             # pairs kept at most
     Py_ssize_t k             # pairs held
-    double theta             # yᵀy / sᵀy of the newest pair, 1 without pairs
+    double theta             # c yᵀy / sᵀy of the newest pair, 1 without pairs
+    double *secant           # (m + 1,) factor c of each pair held, oldest first: B s = c y
     Py_ssize_t tile_length   # doubles of a tile of W: 2 (m + 1) LANES
     double *W                # tiles; columns s_0 y_0 s_1 y_1 ... in any order, see `columns`
     Py_ssize_t *columns      # (2m + 2,) offset in a tile of s_i, y_i, oldest first, then of the
@@ -21,18 +22,25 @@ ctypedef struct Compact:
     double *gram_free        # the same over the variables free at x_cauchy
     double *p                # (ld,) Wᵀ d for the projected steepest descent direction d
     Py_ssize_t ld_m          # leading dimension of the next three, m rounded up to LANES
-    double *J                # (m, ld_m) upper, JᵀJ = theta SᵀS + L D⁻¹ Lᵀ
-    double *root             # (m, ld_m) D^-1/2 Lᵀ, strictly upper
+    double *J                # (m, ld_m) upper, JᵀJ = theta SᵀS + L C D⁻¹ Lᵀ
+    double *root             # (m, ld_m) (C D⁻¹)^1/2 Lᵀ, strictly upper
     double *work             # (m, ld_m)
-    double *scale            # (m,) the diagonal of D^-1/2
+    double *scale            # (m,) the diagonal of (C D⁻¹)^1/2
+
+
+# What is known of f along the step that makes a pair.
+ctypedef struct Curvature:
+    double least             # sᵀy must be greater for the pair to be taken
+    double mean              # sᵀy by the slopes at the ends of the step
+    double change            # what f adds to sᵀy at the end of the step; 0: nothing is known
 
 
 cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
-                                 bint restricted, double least_curvature) noexcept nogil
+                                 bint restricted, const Curvature *curvature) noexcept nogil
 cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
-                                       double least_curvature) noexcept nogil
+                                       const Curvature *curvature) noexcept nogil
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil
@@ -41,7 +49,7 @@ cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t
                                bint was_all_free, Py_ssize_t changed,
                                Py_ssize_t *rows) noexcept nogil
 cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
-                            const double *Y) noexcept nogil
+                            const double *Y, const double *secant) noexcept nogil
 cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noexcept nogil
 
 

@@ -14,17 +14,35 @@ diagonal, and R = D + R' the upper triangle:
     H = gamma I + [S  gamma Y] [ R⁻ᵀ (D + gamma YᵀY) R⁻¹  -R⁻ᵀ ] [ Sᵀ       ],  gamma = 1/theta.
                                [ -R⁻¹                       0   ] [ gamma Yᵀ ]
 
+The secant equation is the modified one of J. Zhang, N. Y. Deng and L. H. Chen, New quasi-Newton
+equation and related methods for unconstrained optimization, J. Optimization Theory and Applications
+102 (1999), 147-167: B s = c y with a factor c for each pair (`secant_factor`), C their diagonal
+matrix. Of W' = [C Y  theta S] the factors go into M: with W as it is,
+
+    M⁻¹ = [ -D C⁻¹  Lᵀ       ]    and, in the middle of H,    D C⁻¹ + gamma YᵀY,
+          [  L      theta SᵀS ]
+
+while R, L, S and Y stay what they are; theta = c yᵀy / sᵀy of the newest pair. So the pairs that are
+stored are plain differences, and no inner product of them has a factor.
+
 Only inner products of pairs are kept besides S and Y. An entry is computed once, when its newer
 pair comes, by the kernel that could compute it again to the same bits; when the oldest pair
 leaves, the matrix moves up by one pair. Vectors of 2k entries are interleaved as W is stored
 (s_0 y_0 s_1 y_1 ...), and in such a vector the factor theta of W is left to the caller.
 """
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, fabs, sqrt
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
 from lbfgsb._core.kernels cimport BLOCK, LANES, PACK
 from lbfgsb._core.team cimport SUMS, Room, carve, padded, run_chunks
+
+# The factors that are taken from f; beyond, a cubic is no model of it over the step.
+cdef double LEAST_FACTOR = 1.0 / 3
+cdef double LARGEST_FACTOR = 3
+# By which part of itself sᵀy may differ from what the slopes say: more, and rounding or a bent path
+# has come between the two, so that f along d says nothing of s.
+cdef double SAME = 0.01
 
 
 cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil:
@@ -38,6 +56,7 @@ cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept no
     B.ld_m = padded(B.m)
     B.tile_length = B.ld * LANES
     B.columns = <Py_ssize_t *>carve(&room.kept, B.ld, sizeof(Py_ssize_t))
+    B.secant = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     B.W = <double *>carve(&room.kept, B.tiles * B.tile_length, sizeof(double))
     B.gram = <double *>carve(products, B.ld * B.ld, sizeof(double))
     B.gram_free = <double *>carve(products, B.ld * B.ld, sizeof(double))
@@ -72,17 +91,30 @@ cdef bint is_curved(double s_y, double y_y, double least_curvature) noexcept nog
     return s_y > least_curvature and 0 < y_y / s_y < INFINITY
 
 
+cdef double secant_factor(double s_y, const Curvature *curvature) noexcept nogil:
+    """c: the curvature of f at the end of the step, by f and its slopes, beside sᵀy, its mean.
+
+    The cubic through f and the slopes at both ends of the step has there the second derivative
+    sᵀy + 6 (f₀ - f₁) + 3 sᵀ(g₀ + g₁).
+    """
+    if not fabs(s_y - curvature.mean) <= SAME * s_y:
+        return 1
+    return min(max(1 + curvature.change / s_y, LEAST_FACTOR), LARGEST_FACTOR)
+
+
 cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
-                                       double least_curvature) noexcept nogil:
-    """Make the candidate pair the newest one if sᵀy > least_curvature; keep no inner products."""
+                                       const Curvature *curvature) noexcept nogil:
+    """Make the candidate pair the newest one if it is curved enough; keep no inner products."""
     cdef Py_ssize_t oldest_s, oldest_y
-    if not is_curved(s_y, y_y, least_curvature):
+    if not is_curved(s_y, y_y, curvature.least):
         return False
-    B.theta = y_y / s_y
+    B.secant[B.k] = secant_factor(s_y, curvature)
+    B.theta = y_y / s_y * B.secant[B.k]
     if B.k < B.m:
         B.k += 1
         return True
     # The oldest pair leaves; its columns of W will hold the next candidate.
+    memmove(B.secant, B.secant + 1, B.m * sizeof(double))
     oldest_s, oldest_y = B.columns[0], B.columns[1]
     memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
     B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
@@ -90,8 +122,8 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
 
 
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
-                                 bint restricted, double least_curvature) noexcept nogil:
-    """Make the candidate pair the newest one if sᵀy > least_curvature.
+                                 bint restricted, const Curvature *curvature) noexcept nogil:
+    """Make the candidate pair the newest one if it is curved enough.
 
     Parameters
     ----------
@@ -103,7 +135,7 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
     for i in range(count):
         B.p[i] = -products[i * stride]
     if not compact_take_candidate_alone(B, products[pair * stride + 2],
-                                        products[(pair + 1) * stride + 2], least_curvature):
+                                        products[(pair + 1) * stride + 2], curvature):
         return False
     set_gram(B.gram, B.ld, pair, count, products + 1, stride)
     set_gram(B.gram, B.ld, pair + 1, count, products + 2, stride)
@@ -121,8 +153,8 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
 
 
 cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
-                            const double *Y) noexcept nogil:
-    """Hold the k <= m pairs in the rows of S and Y (k, n), oldest first.
+                            const double *Y, const double *secant) noexcept nogil:
+    """Hold the k <= m pairs in the rows of S and Y (k, n), oldest first, with factors secant (k,).
 
     All inner products are computed anew, to the bits that they had when the pairs came one by
     one. Takes O(k² n).
@@ -139,7 +171,8 @@ cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
         run_chunks(B.team, pair_chunk, &v, B.n, 2 * i + 4, 4 * (i + 1), B.team.total)
         set_gram(B.gram, B.ld, 2 * i, 2 * i + 2, B.team.total + SUMS, 2)
         set_gram(B.gram, B.ld, 2 * i + 1, 2 * i + 2, B.team.total + SUMS + 1, 2)
-    B.theta = yy(B.gram, B.ld, k - 1, k - 1) / sy(B.gram, B.ld, k - 1, k - 1)
+    memcpy(B.secant, secant, k * sizeof(double))
+    B.theta = yy(B.gram, B.ld, k - 1, k - 1) / sy(B.gram, B.ld, k - 1, k - 1) * secant[k - 1]
 
 
 ctypedef struct PairsContext:
@@ -190,7 +223,7 @@ cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogi
 
 
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
-    """JᵀJ = theta SᵀS + L D⁻¹ Lᵀ, the Schur complement of -D in M⁻¹.
+    """JᵀJ = theta SᵀS + L C D⁻¹ Lᵀ, the Schur complement of -D C⁻¹ in M⁻¹.
 
     Returns False if that is not positive definite to working precision. With `check`,
     error[0] is raised to the backward error of the factorisation.
@@ -198,7 +231,7 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
     cdef Py_ssize_t i, j, k = B.k, ld = B.ld_m
     cdef double *row
     for i in range(k):
-        B.scale[i] = 1 / sqrt(sy(B.gram, B.ld, i, i))
+        B.scale[i] = sqrt(B.secant[i]) / sqrt(sy(B.gram, B.ld, i, i))
         row = B.root + i * ld
         memset(row, 0, padded(k) * sizeof(double))
         for j in range(i + 1, k):
@@ -214,8 +247,8 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil:
     """v = M v for v of length 2k, v[2i] belonging to theta s_i, v[2i+1] to y_i.
 
-    By block elimination of M⁻¹: with v = (v_y, v_s), b = (JᵀJ)⁻¹ (v_s + L D⁻¹ v_y) and
-    a = D⁻¹ (Lᵀ b - v_y).
+    By block elimination of M⁻¹: with v = (v_y, v_s), b = (JᵀJ)⁻¹ (v_s + L C D⁻¹ v_y) and
+    a = C D⁻¹ (Lᵀ b - v_y).
     """
     cdef Py_ssize_t i, j, k = B.k
     cdef double a
@@ -241,7 +274,7 @@ cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil:
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil:
     """e (2k,) such that -H g = -g/theta + [s_0 y_0 ...] e, from p = -Wᵀg.
 
-    With a = R⁻¹ Sᵀ(-g) and b = R⁻ᵀ ((D + gamma YᵀY) a - gamma Yᵀ(-g)): e_s = b,
+    With a = R⁻¹ Sᵀ(-g) and b = R⁻ᵀ ((D C⁻¹ + gamma YᵀY) a - gamma Yᵀ(-g)): e_s = b,
     e_y = -gamma a.
     """
     cdef Py_ssize_t i, j, k = B.k
@@ -252,7 +285,8 @@ cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogi
             sum_ -= sy(B.gram, B.ld, i, j) * e[2 * j + 1]
         e[2 * i + 1] = sum_ / sy(B.gram, B.ld, i, i)
     for i in range(k):
-        sum_ = sy(B.gram, B.ld, i, i) * e[2 * i + 1] - gamma * B.p[2 * i + 1]
+        sum_ = (sy(B.gram, B.ld, i, i) / B.secant[i] * e[2 * i + 1]
+                - gamma * B.p[2 * i + 1])
         for j in range(k):
             sum_ += gamma * yy(B.gram, B.ld, i, j) * e[2 * j + 1]
         for j in range(i):

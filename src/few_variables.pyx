@@ -6,6 +6,7 @@ less than 2m x 2m ones, and no inner products of pairs have to be kept:
 
     H v                     J. Nocedal, Mathematics of Computation 35 (1980), 773-782
     B                       the BFGS updates of theta I with the pairs, oldest first, O(m n²)
+                            (in both, c y in the place of y: see compact.pyx)
     x_cauchy                algorithm CP of Byrd, Lu, Nocedal and Zhu (1995), with the derivatives
                             of the model computed anew on each piece of the path
     the minimiser over F    B_FF (x - x₀)_F = -g_F - B_FA z_A, F free and A at bounds at x_cauchy,
@@ -65,8 +66,8 @@ cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
     """v (FEW,) = H v; v ends in zeros."""
-    B.simd.two_loop(B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho, 1 / B.theta, v,
-                    few.alpha)
+    B.simd.two_loop(B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho, B.secant, 1 / B.theta,
+                    v, few.alpha)
 
 
 cdef double inner(const double *u, const double *v, Py_ssize_t n) noexcept nogil:
@@ -86,8 +87,8 @@ cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
 
 cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
     """The matrix B from the pairs; False if rounding has made it indefinite."""
-    return B.simd.bfgs_matrix(B.W, B.tile_length, B.columns, B.k, B.n, B.tiles, few.rho, B.theta,
-                              few.B)
+    return B.simd.bfgs_matrix(B.W, B.tile_length, B.columns, B.k, B.n, B.tiles, few.rho, B.secant,
+                              B.theta, few.B)
 
 
 # --- the generalised Cauchy point ---------------------------------------------------------

@@ -12,11 +12,11 @@ cdef extern from "kernels.h" nogil:
                            const double *coef, Py_ssize_t ncols, Py_ssize_t tiles,
                            double *out) noexcept nogil
         void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t pairs,
-                      Py_ssize_t tiles, const double *rho, double gamma, double *v,
-                      double *alpha) noexcept nogil
+                      Py_ssize_t tiles, const double *rho, const double *secant, double gamma,
+                      double *v, double *alpha) noexcept nogil
         bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                          Py_ssize_t pairs, Py_ssize_t n, Py_ssize_t tiles, const double *rho,
-                         double theta, double *B) noexcept nogil
+                         const double *secant, double theta, double *B) noexcept nogil
         void panel_store(double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t tiles,
                          const double *v) noexcept nogil
         void panel_load(const double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t rows,

@@ -32,10 +32,11 @@ INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const in
 }
 
 /* J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35
- * (1980), 773-782: the two-loop recursion, with v in registers. */
+ * (1980), 773-782: the two-loop recursion, with v in registers. With c y in the place of y its rho
+ * and the alpha of its second loop are c times smaller, and all else is the same. */
 INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                           const double *rho, double gamma, double *v, double *alpha,
-                           const int tiles)
+                           const double *rho, const double *secant, double gamma, double *v,
+                           double *alpha, const int tiles)
 {
     vec q[FEW / VLEN];
     for (int i = 0; i < tiles * PARTS; i++)
@@ -48,25 +49,26 @@ INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
         q[i] *= fill(gamma);
     for (ptrdiff_t i = 0; i < pairs; i++) {
         double beta = rho[i] * column_dot(W + cols[2 * i + 1], ld, q, tiles);
-        add_column(alpha[i] - beta, W + cols[2 * i], ld, q, tiles);
+        add_column(alpha[i] / secant[i] - beta, W + cols[2 * i], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         store(v + i * VLEN, q[i]);
 }
 
 static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                     ptrdiff_t tiles, const double *rho, double gamma, double *v, double *alpha)
+                     ptrdiff_t tiles, const double *rho, const double *secant, double gamma,
+                     double *v, double *alpha)
 {
     if (tiles == 1)
-        two_loop_tiles(W, ld, cols, pairs, rho, gamma, v, alpha, 1);
+        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 1);
     else
-        two_loop_tiles(W, ld, cols, pairs, rho, gamma, v, alpha, FEW / LANES);
+        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, FEW / LANES);
 }
 
 /* Byrd, Nocedal and Schnabel (1994), (2.14): one update after the other, a row in registers. */
 INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
-                             ptrdiff_t pairs, ptrdiff_t n, const double *rho, double theta,
-                             double *B, const int tiles)
+                             ptrdiff_t pairs, ptrdiff_t n, const double *rho,
+                             const double *secant, double theta, double *B, const int tiles)
 {
     enum { REGISTERS = FEW / VLEN };
     const int count = tiles * PARTS, stride = tiles * LANES;
@@ -90,8 +92,9 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
             return 0;
         for (int r = 0; r < count; r++)
             store(entries + r * VLEN, Bs[r]);
+        const double weight = secant[p] * rho[p];
         for (ptrdiff_t i = 0; i < n; i++) {
-            double a = y[i / LANES * ld + i % LANES] * rho[p], b = entries[i] / curvature;
+            double a = y[i / LANES * ld + i % LANES] * weight, b = entries[i] / curvature;
             for (int r = 0; r < count; r++) {
                 double *row = B + i * stride + r * VLEN;
                 store(row, load(row) + mul_add(fill(a), yv[r], fill(-b) * Bs[r]));
@@ -102,11 +105,12 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
 }
 
 static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, double theta, double *B)
+                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, const double *secant,
+                       double theta, double *B)
 {
     if (tiles == 1)
-        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, theta, B, 1);
-    return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, theta, B, FEW / LANES);
+        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 1);
+    return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, FEW / LANES);
 }
 
 void NAMED(lbfgsb_fill_few)(Kernels *kernels)

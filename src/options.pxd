@@ -19,6 +19,7 @@ ctypedef struct Options:
     double eps_SY            # curvature that a pair must have
     int threads              # for the solver's own work on large n, at most; 0: as many as pay
     double fun_precision     # relative, of f; 0: that of double, or of what f and g come as
+    int secant               # 1: the modified secant equation, 0: the standard one
 
 
 cdef void default_options(Options *o) noexcept nogil

@@ -16,6 +16,7 @@ cdef void default_options(Options *o) noexcept nogil:
     o.eps_SY = 2.2e-16
     o.threads = 1
     o.fun_precision = 0
+    o.secant = 1
 
 
 cdef const char *wrong_option(const Options *o) noexcept nogil:
@@ -46,6 +47,8 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'threads'
     if not 0 <= o.fun_precision < 1:
         return 'fun_precision'
+    if not 0 <= o.secant <= 1:
+        return 'secant'
     return NULL
 
 
@@ -64,6 +67,7 @@ EXPECTED = {
     'eps_SY': '>= 0',
     'threads': "at least 1, or 'auto'",
     'fun_precision': '>= 0 and < 1',
+    'secant': "'modified' or 'standard'",
 }
 
 

@@ -23,7 +23,7 @@ from lbfgsb._core.box cimport (Box, box_clip, box_free_all, box_place, box_trial
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
-                                   compact_set_pairs)
+                                   compact_set_pairs, Curvature)
 from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
                                          few_take_all_pairs)
 from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
@@ -75,6 +75,12 @@ cdef double NOTHING = 1e-5
 # no more than so many times f.
 cdef double CANCELS = 1e-3
 cdef double MOST_CANCELLED = 10
+
+# The secant equation takes from f what rounding errors of so much, relative to f, or of a few units
+# of a precision that is less, can't have moved by more than this part of sᵀy.
+cdef double ROUNDED = 1.2e-13
+cdef double FEW_UNITS = 4
+cdef double SMALL_PART = 0.05
 
 # What a slope may be off by in a segment, in units of the noise of f, before it says anything.
 cdef double VISIBLE_NOISE = 30
@@ -267,7 +273,7 @@ cdef Event solver_tell(SolverState *s, double f, const double *g) noexcept nogil
             g = s.g_best
     if noise_of(s) > 0:
         s.gain = -0.5 * s.steplength * (s.search.slope0 + slope)
-    accept(s, s.steplength, g)
+    accept(s, s.steplength, slope, g)
     s.nit += 1
     s.phase = ITERATE
     return NEW_ITERATE
@@ -579,28 +585,43 @@ cdef void solver_test_limits(SolverState *s) noexcept nogil:
 # --- a new iterate ------------------------------------------------------------------------
 
 
-cdef void solver_set_pairs(SolverState *s, Py_ssize_t k, const double *S,
-                           const double *Y) noexcept nogil:
-    """Hold the k pairs in the rows of S and Y (k, n), oldest first."""
-    compact_set_pairs(&s.B, k, S, Y)
+cdef void solver_set_pairs(SolverState *s, Py_ssize_t k, const double *S, const double *Y,
+                           const double *secant) noexcept nogil:
+    """Hold the k pairs in the rows of S and Y (k, n), oldest first, with factors secant (k,)."""
+    compact_set_pairs(&s.B, k, S, Y, secant)
     if s.few.used:
         few_take_all_pairs(&s.few, &s.B)
 
 
-cdef void accept(SolverState *s, double alpha, const double *g) noexcept nogil:
-    """Move to x + alpha d, where the gradient is g; measure there; take the new pair.
+cdef Curvature curvature_of(const SolverState *s, double alpha, double slope) noexcept nogil:
+    """What f, now at x + alpha d with this slope, says of its curvature from the old iterate to x.
 
     The pair must have sᵀy > eps_SY |sᵀg|, g the old gradient: a test that neither the scale of f
-    nor that of x changes, unlike one against yᵀy.
+    nor that of x changes, unlike one against yᵀy. Slopes along d do not depend on x_scale either,
+    and the step is a part of d whatever path has led to d.
     """
-    cdef double least = max(s.options.eps_SY, s.precision)
-    cdef double least_curvature = -least * alpha * s.search.slope0
+    cdef double slope0 = s.search.slope0, noise, change
+    cdef Curvature v
+    v.least = -max(s.options.eps_SY, s.precision) * alpha * slope0
+    v.mean, v.change = alpha * (slope - slope0), 0
+    if s.options.secant:
+        noise = max(max(ROUNDED, FEW_UNITS * s.precision) * max(fabs(s.f_old), fabs(s.f)),
+                    noise_of(s))
+        change = 6 * (s.f_old - s.f) + 3 * alpha * (slope0 + slope)
+        if 6 * noise <= SMALL_PART * v.mean and isfinite(change):
+            v.change = change
+    return v
+
+
+cdef void accept(SolverState *s, double alpha, double slope, const double *g) noexcept nogil:
+    """Move to x + alpha d, where the gradient is g; measure there; take the new pair."""
+    cdef Curvature curvature = curvature_of(s, alpha, slope)
     cdef bint taken
     team_end_iteration(&s.team)
     if s.few.used:
-        taken = accept_few(&s.team, &s.box, &s.B, &s.few, alpha, g, least_curvature)
+        taken = accept_few(&s.team, &s.box, &s.B, &s.few, alpha, g, &curvature)
     else:
-        taken = accept_step(&s.team, &s.box, &s.B, alpha, g, least_curvature)
+        taken = accept_step(&s.team, &s.box, &s.B, alpha, g, &curvature)
     s.skipped += not taken
 
 

@@ -11,7 +11,7 @@ ctypedef struct Subspace:
     const double *whole      # (n,) or NULL; the minimiser is x + whole there
     double *h                # (2m,) work
     Py_ssize_t ld            # leading dimension of P, 2m rounded up to LANES
-    double *P                # (m, ld) upper factor of D + Y_Fᵀ Y_F / theta, then U = R_P⁻ᵀ Qᵀ
+    double *P                # (m, ld) upper factor of D C⁻¹ + Y_Fᵀ Y_F / theta, then U = R_P⁻ᵀ Qᵀ
     double *C                # (m, ld_m) upper factor of T + Q P⁻¹ Qᵀ = T + UᵀU
     double *a                # (m,) work
     double *b                # (m,) work

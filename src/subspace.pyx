@@ -8,7 +8,7 @@ With Z the columns of I that belong to the free variables F, W_F = Zᵀ W and r 
 
     d = r / theta + W_F K⁻¹ W_Fᵀ r / theta²,    K = M⁻¹ - W_Fᵀ W_F / theta.
 
-K has the blocks (y first) [-P Qᵀ; Q T], P = D + Y_FᵀY_F/theta positive definite, T = theta
+K has the blocks (y first) [-P Qᵀ; Q T], P = D C⁻¹ + Y_FᵀY_F/theta positive definite, T = theta
 S_AᵀS_A over the fixed variables A, Q = L - S_FᵀY_F; it is factored by two Cholesky
 factorisations, of P and of T + Q P⁻¹ Qᵀ.
 
@@ -100,7 +100,7 @@ cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) n
         memset(row, 0, 2 * first * sizeof(double))
         for j in range(i, k):
             row[j] = yy(B.gram_free, ld, i, j) / B.theta
-        row[i] += sy(B.gram, ld, i, i)
+        row[i] += sy(B.gram, ld, i, i) / B.secant[i]
         for j in range(k):
             row[first + j] = -sy(B.gram_free, ld, j, i)
         for j in range(i + 1, k):

@@ -55,6 +55,12 @@ enum {
     LBFGSB_NOT_ASKED = -9    /* lbfgsb_tell without a point from lbfgsb_ask */
 };
 
+/* Values of the option `secant`: B s = y, or B s = c y with what f says of the curvature. */
+enum {
+    LBFGSB_SECANT_STANDARD = 0,
+    LBFGSB_SECANT_MODIFIED = 1
+};
+
 typedef struct {
     double fun;                  /* f at the solution; NaN if it has not been evaluated */
     double projected_gradient;   /* inf-norm of the projected gradient there */
@@ -90,6 +96,7 @@ typedef struct {
     int threads;                 /* 1; for the solver's own work on large n, at most; 0: as many
                                     as pay */
     double fun_precision;        /* 0: that of double; what f is off by, relative, >= 0 and < 1 */
+    int secant;                  /* LBFGSB_SECANT_MODIFIED */
 } lbfgsb_options;
 
 typedef struct {
