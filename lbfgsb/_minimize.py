@@ -39,7 +39,7 @@ def minimize_lbfgsb(
     update_fun_def: UpdateFunDef | None = None,
     bounds: Any = None,
     checkpoint: OptimizeResult | None = None,
-    maxcor: int = 10,
+    maxcor: int | None = None,
     ftarget: float | Callable[[], float] | None = None,
     ftol: float = 1e-5,
     gtol: float | Callable[[], float] = 1e-5,
@@ -311,7 +311,7 @@ def minimize_lbfgsb(
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(
-                solver, update_fun_def, maxcor, options["eps_SY"], logger, extra.get("iterates")
+                solver, update_fun_def, solver.maxcor, options["eps_SY"], logger, extra.get("iterates")
             )
         log = None
         if logger is not None and iprint >= 0:
@@ -367,7 +367,7 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
     # No test against yᵀy: one that neither the scale of f nor that of x changes.
     sizes = np.linalg.norm(S, axis=1) * np.linalg.norm(Y, axis=1)
     curved = np.einsum("ij,ij->i", S, Y) > np.finfo(np.float64).eps * sizes
-    newest = np.flatnonzero(curved)[-solver._maxcor :]
+    newest = np.flatnonzero(curved)[-solver.maxcor :]
     S, Y, secant = S[newest], Y[newest], secant[newest]
     g = np.asarray(checkpoint.jac, dtype=np.float64).reshape(-1)
     known = math.isfinite(checkpoint.fun) and bool(np.isfinite(g).all())

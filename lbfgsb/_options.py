@@ -87,6 +87,7 @@ def what_was_meant(name: str, names: Iterable[str]) -> str:
 
 def _check(
     *,
+    maxcor: int | None = None,
     ftarget: float | None = None,
     fun_precision: float | None = None,
     threads: int | str = 1,
@@ -106,6 +107,8 @@ def _check(
             values[name] = as_integer(name, value, None)
         else:
             values[name] = as_number(name, value, None)
+    if maxcor is not None:  # else the core chooses
+        values["maxcor"] = as_integer("maxcor", maxcor, 1)
     if ftarget is not None:
         values["ftarget"] = as_number("ftarget", ftarget, None)
     values["threads"] = _as_threads(threads)

@@ -250,7 +250,13 @@ class Solver(BaseSolver):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._options, self._snapshot(), self._asked)
+        return _rebuild, (
+            type(self),
+            # What is chosen today may not be so in another release.
+            {**self._options, "maxcor": self.maxcor},
+            self._snapshot(),
+            self._asked,
+        )
 
 
 # What the other doors take with the options.

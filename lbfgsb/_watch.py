@@ -160,10 +160,9 @@ class Watch:
         new = {
             name: checked[name] if name in changes else solver._limits[name] for name in _CHANGEABLE
         }
-        maxcor = new.pop("maxcor")
-        solver._set_maxcor(maxcor)
+        solver._set_maxcor(new.pop("maxcor"))
         if self._redefine is not None:
-            self._redefine.set_maxcor(maxcor)
+            self._redefine.set_maxcor(solver.maxcor)
         solver._set_limits(**new)
 
     def attach_to(self, result: Result) -> None:

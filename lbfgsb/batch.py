@@ -55,7 +55,7 @@ def minimize_batch(
     *,
     bounds: Any = None,
     args: Sequence[Any] = (),
-    maxcor: int = 10,
+    maxcor: int | None = None,
     ftarget: float | None = None,
     ftol: float = 1e-5,
     gtol: float = 1e-5,

@@ -10,7 +10,7 @@ from lbfgsb._core.box cimport box_free_all, box_set_path
 from lbfgsb._core.compact cimport compact_get_column, compact_reset
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
 from lbfgsb._core.line_search cimport line_search_promise
-from lbfgsb._core.options cimport CheckedOptions
+from lbfgsb._core.options cimport CheckedOptions, default_maxcor
 from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
                                          slope_monitor_load, slope_monitor_save)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
@@ -261,9 +261,11 @@ cdef class BaseSolver:
         """Keep up to `maxcor` pairs from now on; of those held, the newest.
 
         The state is restored in memory of the new size, which then takes the place of the old;
-        if there is no such memory, everything stays as it is.
+        if there is no such memory, everything stays as it is. 0: as many as suit n.
         """
         cdef bint nested
+        if maxcor == 0:
+            maxcor = default_maxcor(self.n)
         if maxcor != self.s.options.maxcor:
             nested = guard_enter(&self.guard)
             try:
@@ -398,7 +400,8 @@ cdef class BaseSolver:
         return self.s.phase
 
     @property
-    def _maxcor(self):
+    def maxcor(self):
+        """The number of pairs kept at most, as chosen if it was not given."""
         return self.s.B.m
 
     @property
@@ -550,7 +553,7 @@ cdef class BaseSolver:
         if self.s.phase == DONE:
             self.s.phase, self.s.reason = self.s.phase_at_end, RUNNING
 
-    def _warm_start(self, double f, const double[::1] g, S, Y, secant):
+    def _warm_start(self, double f, const double[::1] g, S, Y, secant=None):
         """Go on at x0 from known f, g, pairs (k, n) and factors (k,), with no other memory."""
         self._redefine(f, NAN, g, S, Y, secant)
         self.s.phase = ITERATE

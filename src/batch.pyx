@@ -180,7 +180,7 @@ cdef class Lockstep:
             self.states[i].options = o
             room = solver_size(&self.states[i], self.n, is_bounded(&all, i), all.scale != NULL)
             if room.kept == NULL:
-                raise MemoryError(f'no memory for n = {self.n}, maxcor = {o.maxcor}')
+                raise MemoryError(f'no memory for n = {self.n}, maxcor = {self.states[0].options.maxcor}')
             total += <double><size_t>room.kept
             work = max(work, <Py_ssize_t><size_t>room.work)
         total += <double>work * self.parts
@@ -188,7 +188,7 @@ cdef class Lockstep:
             self.block = aligned_block(<size_t>total)
         if self.block == NULL:
             raise MemoryError(f'no memory for {self.count} problems with n = {self.n}, '
-                              f'maxcor = {o.maxcor}: {total / 1e9:.1f} GB')
+                              f'maxcor = {self.states[0].options.maxcor}: {total / 1e9:.1f} GB')
         at = self.block + work * self.parts
         for part in range(self.parts + 1):
             self.first[part] = part * self.count // self.parts

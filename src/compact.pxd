@@ -18,6 +18,7 @@ ctypedef struct Compact:
     Py_ssize_t *columns      # (2m + 2,) offset in a tile of s_i, y_i, oldest first, then of the
     #                          candidate pair's, which has the place after the pairs held
     Py_ssize_t ld            # leading dimension of the Gram matrices, 2m + 2
+    # For few variables what follows has no place: see few_variables.pyx.
     double *gram             # (ld, ld) WᵀW, rows and columns s_0 y_0 s_1 y_1 ..., oldest first
     double *gram_free        # the same over the variables free at x_cauchy
     double *p                # (ld,) Wᵀ d for the projected steepest descent direction d
@@ -35,7 +36,7 @@ ctypedef struct Curvature:
     double change            # what f adds to sᵀy at the end of the step; 0: nothing is known
 
 
-cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil
+cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, const Curvature *curvature) noexcept nogil
@@ -49,7 +50,8 @@ cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t
                                bint was_all_free, Py_ssize_t changed,
                                Py_ssize_t *rows) noexcept nogil
 cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
-                            const double *Y, const double *secant) noexcept nogil
+                            const double *Y, const double *secant,
+                            double *curvatures) noexcept nogil
 cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noexcept nogil
 
 

@@ -45,12 +45,9 @@ cdef double LARGEST_FACTOR = 3
 cdef double SAME = 0.01
 
 
-cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept nogil:
-    """Take B's buffers; simd, team, n and m are set before.
-
-    Without `keeps_products` the inner products have a place only while pairs are set.
-    """
-    cdef char **products = &room.kept if keeps_products else &room.work
+cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
+    """Take B's buffers; simd, team, n and m are set before. With `few` variables the pairs are all
+    that is kept."""
     B.tiles = (B.n + LANES - 1) // LANES
     B.ld = 2 * B.m + 2
     B.ld_m = padded(B.m)
@@ -58,9 +55,12 @@ cdef void compact_place(Compact *B, bint keeps_products, Room *room) noexcept no
     B.columns = <Py_ssize_t *>carve(&room.kept, B.ld, sizeof(Py_ssize_t))
     B.secant = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     B.W = <double *>carve(&room.kept, B.tiles * B.tile_length, sizeof(double))
-    B.gram = <double *>carve(products, B.ld * B.ld, sizeof(double))
-    B.gram_free = <double *>carve(products, B.ld * B.ld, sizeof(double))
-    B.p = <double *>carve(products, B.ld, sizeof(double))
+    B.gram = B.gram_free = B.p = NULL
+    if few:
+        return
+    B.gram = <double *>carve(&room.kept, B.ld * B.ld, sizeof(double))
+    B.gram_free = <double *>carve(&room.kept, B.ld * B.ld, sizeof(double))
+    B.p = <double *>carve(&room.kept, B.ld, sizeof(double))
     B.J = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
     B.root = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
     B.work = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
@@ -153,13 +153,16 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
 
 
 cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
-                            const double *Y, const double *secant) noexcept nogil:
+                            const double *Y, const double *secant,
+                            double *curvatures) noexcept nogil:
     """Hold the k <= m pairs in the rows of S and Y (k, n), oldest first, with factors secant (k,).
 
     All inner products are computed anew, to the bits that they had when the pairs came one by
-    one. Takes O(k² n).
+    one, in O(k² n). Or, with `curvatures` (k,), only sᵀy of each pair, which goes there.
     """
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, count
+    cdef double s_y = 1, y_y = 1
+    cdef const double *products = B.team.total + SUMS
     cdef PairsContext v
     compact_reset(B)
     B.k = k
@@ -167,12 +170,17 @@ cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
         return
     v.B, v.S, v.Y = B, S, Y
     for i in range(k):
-        v.pair = i
-        run_chunks(B.team, pair_chunk, &v, B.n, 2 * i + 4, 4 * (i + 1), B.team.total)
-        set_gram(B.gram, B.ld, 2 * i, 2 * i + 2, B.team.total + SUMS, 2)
-        set_gram(B.gram, B.ld, 2 * i + 1, 2 * i + 2, B.team.total + SUMS + 1, 2)
+        v.pair, v.oldest = i, 0 if curvatures == NULL else i
+        count = 2 * (i - v.oldest) + 2
+        run_chunks(B.team, pair_chunk, &v, B.n, count + 2, 2 * count, B.team.total)
+        s_y, y_y = products[2 * count - 3], products[2 * count - 1]
+        if curvatures == NULL:
+            set_gram(B.gram, B.ld, 2 * i, count, products, 2)
+            set_gram(B.gram, B.ld, 2 * i + 1, count, products + 1, 2)
+        else:
+            curvatures[i] = s_y
     memcpy(B.secant, secant, k * sizeof(double))
-    B.theta = yy(B.gram, B.ld, k - 1, k - 1) / sy(B.gram, B.ld, k - 1, k - 1) * secant[k - 1]
+    B.theta = y_y / s_y * secant[k - 1]
 
 
 ctypedef struct PairsContext:
@@ -180,14 +188,15 @@ ctypedef struct PairsContext:
     const double *S
     const double *Y
     Py_ssize_t pair
+    Py_ssize_t oldest        # the first pair that it is multiplied with
 
 
 cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                      double *scratch) noexcept nogil:
-    """Store rows of pair i in W; WᵀW between it and the pairs up to it."""
+    """Store rows of pair i in W; WᵀW between it and the pairs from `oldest` up to it."""
     cdef PairsContext *v = <PairsContext *>context
     cdef Compact *B = v.B
-    cdef Py_ssize_t i = v.pair, count = 2 * i + 2, block, start, size, tiles
+    cdef Py_ssize_t i = v.pair, count = 2 * (i - v.oldest) + 2, block, start, size, tiles
     cdef double *V = scratch
     cdef double *acc = scratch + 2 * BLOCK
     cdef double *W
@@ -201,7 +210,7 @@ cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         memcpy(V + BLOCK, v.Y + i * B.n + start, size * sizeof(double))
         B.simd.panel_store(W, B.tile_length, B.columns[2 * i], tiles, V)
         B.simd.panel_store(W, B.tile_length, B.columns[2 * i + 1], tiles, V + BLOCK)
-        B.simd.panel_tdot(W, B.tile_length, B.columns, count, tiles, V, 2,
+        B.simd.panel_tdot(W, B.tile_length, B.columns + 2 * v.oldest, count, tiles, V, 2,
                           block == 0, acc)
     B.simd.lane_sum(acc, 2 * count, partial + SUMS)
 

@@ -18,7 +18,6 @@ from libc.math cimport INFINITY
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
-from lbfgsb._core.compact cimport sy
 from lbfgsb._core.dense cimport factor, solve_upper
 from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.team cimport carve, padded
@@ -28,10 +27,7 @@ cdef extern from "float.h" nogil:
 
 
 cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, Room *room) noexcept nogil:
-    """Take the buffers, if there are so few variables that they are used."""
-    if not few.used:
-        few.step = NULL
-        return
+    """Take the buffers."""
     few.ld, few.ld_R = padded(n), padded(n) + LANES
     few.rho = <double *>carve(&room.kept, m + 1, sizeof(double))
     few.alpha = <double *>carve(&room.work, m, sizeof(double))
@@ -58,10 +54,10 @@ cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
 
 
 cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil:
-    """All of B's pairs are new, and their inner products are at hand."""
+    """All of B's pairs are new, and rho holds their sᵀy."""
     cdef Py_ssize_t i
     for i in range(B.k):
-        few.rho[i] = 1 / sy(B.gram, B.ld, i, i)
+        few.rho[i] = 1 / few.rho[i]
 
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:

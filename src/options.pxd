@@ -5,7 +5,7 @@ ctypedef struct Options:
     bint check               # compare every factorisation with the matrix
     bint compact             # the compact form also for few variables
     # For every door: what lbfgsb_options of lbfgsb.h has too, in the same order, up to the end.
-    Py_ssize_t maxcor        # pairs kept
+    Py_ssize_t maxcor        # pairs kept; 0: as default_maxcor says
     double ftol              # relative reduction of f
     double gtol              # inf-norm of the projected gradient
     double ftarget           # a value of f that is low enough; -inf: none
@@ -22,6 +22,7 @@ ctypedef struct Options:
     int secant               # 1: the modified secant equation, 0: the standard one
 
 
+cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil
 cdef void default_options(Options *o) noexcept nogil
 cdef const char *wrong_option(const Options *o) noexcept nogil
 

@@ -5,9 +5,20 @@ What an option does is said where users read it: in `minimize_lbfgsb` and in lbf
 from libc.math cimport INFINITY
 
 
+cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil:
+    """As many pairs as suit n variables.
+
+    The number of pairs limits memory and work. Where vectors are short there is neither to save,
+    and more pairs save evaluations, which is measured in docs/evaluations.rst; at n = 2 they don't.
+    """
+    if n <= 2 or n > 32:
+        return 10
+    return 20 if n <= 5 else 30
+
+
 cdef void default_options(Options *o) noexcept nogil:
     o.check, o.compact = False, False
-    o.maxcor = 10
+    o.maxcor = 0
     o.ftol, o.gtol, o.ftarget = 1e-5, 1e-5, -INFINITY
     o.maxiter, o.maxfun, o.maxls = 50, 15000, 20
     o.max_steplength = 1e8
@@ -27,7 +38,7 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'ftarget'
     if not o.max_steplength > 0:
         return 'max_steplength'
-    if not o.maxcor >= 1:
+    if not o.maxcor >= 0:
         return 'maxcor'
     if not o.ftol >= 0:
         return 'ftol'

@@ -31,6 +31,7 @@ from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_N
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
                                        line_search_tell)
+from lbfgsb._core.options cimport default_maxcor
 from lbfgsb._core.platform cimport platform_free
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_set_precision,
@@ -95,16 +96,19 @@ cdef double SHORT = 1e-8
 
 cdef void place(SolverState *s, Room *room) noexcept nogil:
     team_place(&s.team, s.box.n, room)
-    cauchy_place(&s.cauchy, s.B.m, room)
-    subspace_place(&s.subspace, s.B.m, room)
-    few_place(&s.few, s.box.n, s.B.m, room)
+    if s.few.used:
+        few_place(&s.few, s.box.n, s.B.m, room)
+    else:
+        s.few.step = NULL
+        cauchy_place(&s.cauchy, s.B.m, room)
+        subspace_place(&s.subspace, s.B.m, room)
     box_place(&s.box, room)
     # The break points have had their day when a line search begins.
     if s.box.bounded:
         s.g_best = s.box.t
     else:
         s.g_best = <double *>carve(&room.kept, s.box.n, sizeof(double))
-    compact_place(&s.B, not s.few.used, room)
+    compact_place(&s.B, s.few.used, room)
 
 
 cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) noexcept nogil:
@@ -127,24 +131,29 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     """The bytes that a solver of n variables needs, with the options already set.
 
     A `kept` of NULL says that there are more than a machine can have. Otherwise solver_place comes
-    next, if the memory is not from solver_create.
+    next, if the memory is not from solver_create. Chooses maxcor if the options leave that open.
     """
-    cdef Py_ssize_t m = s.options.maxcor, ld, pairs
+    cdef Py_ssize_t m, columns, pairs
     cdef Room room = Room(NULL, NULL)
+    if s.options.maxcor == 0:
+        s.options.maxcor = default_maxcor(n)
+    m = s.options.maxcor
     team_set_threads(&s.team, s.options.threads, n)
     # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below 2⁶⁰.
     if 8.0 * (m + 1) * (n + LANES) + 32.0 * m * m * s.team.threads > 1e18:
         return room
-    ld, pairs = 2 * m + 2, m * (2 * m + 1)
     s.block = NULL
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.n = s.box.n = n
     s.B.m = m
     s.box.bounded, s.box.scaled = bounded, scaled
     s.few.used = n <= FEW and not s.options.compact
-    s.team.width = PRODUCTS + max(MAX_RHS * ld, pairs)
-    s.team.scratch_size = padded(max(MAX_RHS * (BLOCK + ld * LANES), ld * PACK + pairs * LANES)
-                                 + 2 * LANES)
+    # What W is multiplied with at once: for few variables no more than the new pair.
+    columns = 2 if s.few.used else 2 * m + 2
+    pairs = 0 if s.few.used else m * (2 * m + 1)
+    s.team.width = PRODUCTS + max(MAX_RHS * columns, pairs)
+    s.team.scratch_size = padded(max(MAX_RHS * (BLOCK + columns * LANES),
+                                     columns * PACK + pairs * LANES) + 2 * LANES)
     place(s, &room)
     return room
 
@@ -588,7 +597,7 @@ cdef void solver_test_limits(SolverState *s) noexcept nogil:
 cdef void solver_set_pairs(SolverState *s, Py_ssize_t k, const double *S, const double *Y,
                            const double *secant) noexcept nogil:
     """Hold the k pairs in the rows of S and Y (k, n), oldest first, with factors secant (k,)."""
-    compact_set_pairs(&s.B, k, S, Y, secant)
+    compact_set_pairs(&s.B, k, S, Y, secant, s.few.rho if s.few.used else NULL)
     if s.few.used:
         few_take_all_pairs(&s.few, &s.B)
 

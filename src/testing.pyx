@@ -319,11 +319,11 @@ def model_of(BaseSolver solver):
     """Return the pieces of the last direction: x_cauchy's t and t_fixed, c, p, d, the status of
     each variable, slope and largest step.
 
-    For few variables c, p, e and the Gram matrices have no meaning, and `whole` is the step to the
-    minimiser.
+    For few variables c, p and e are empty and there are no Gram matrices; `whole` is the step to
+    the minimiser.
     """
     cdef SolverState *s = &solver.s
-    size = 2 * s.B.k
+    size = 0 if s.few.used else 2 * s.B.k
     if s.box.bounded and s.B.k > 0 and not s.cauchy.known:
         find_cauchy(s)
     return {
@@ -332,7 +332,8 @@ def model_of(BaseSolver solver):
         'p': np.array([s.B.p[i] for i in range(size)]),
         'e': np.array([s.subspace.e[i] for i in range(size)]),
         'theta': s.B.theta, 'slope': s.subspace.slope, 'limit': s.subspace.limit,
-        'gram': solver._square(s.B.gram), 'gram_free': solver._square(s.B.gram_free),
+        'gram': None if s.few.used else solver._square(s.B.gram),
+        'gram_free': None if s.few.used else solver._square(s.B.gram_free),
         'whole': solver.vector(&s.few.step) if s.few.used else None,
         'fixed': s.box.fixed, 'passed': s.cauchy.passed,
         'status': (np.asarray(<signed char[:solver.n]>s.box.status).copy()
