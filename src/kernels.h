@@ -19,7 +19,7 @@ enum {
     BLOCK = 512,   /* rows handled at once: five vectors of a block stay in L1 */
     CHUNK = 8192,  /* rows of one partial result, the unit that threads share out */
     PACK = 64,     /* rows gathered at once for a correction of the Gram matrix */
-    FEW = 16,      /* rows that two_loop and bfgs_matrix hold in registers, at most */
+    FEW = 32,      /* rows that two_loop and bfgs_matrix hold in registers, at most */
     MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
 };
 

@@ -61,6 +61,10 @@ static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdi
 {
     if (tiles == 1)
         two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 1);
+    else if (tiles == 2)
+        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 2);
+    else if (tiles == 3)
+        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 3);
     else
         two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, FEW / LANES);
 }
@@ -110,6 +114,10 @@ static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
 {
     if (tiles == 1)
         return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 1);
+    if (tiles == 2)
+        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 2);
+    if (tiles == 3)
+        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 3);
     return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, FEW / LANES);
 }
 

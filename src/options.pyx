@@ -4,16 +4,16 @@ What an option does is said where users read it: in `minimize_lbfgsb` and in lbf
 """
 from libc.math cimport INFINITY
 
+from lbfgsb._core.kernels cimport FEW
+
 
 cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil:
     """As many pairs as suit n variables.
 
     The number of pairs limits memory and work. Where vectors are short there is neither to save,
-    and more pairs save evaluations, which is measured in docs/evaluations.rst; at n = 2 they don't.
+    and more pairs save evaluations; of two variables ten know all there is to know.
     """
-    if n <= 2 or n > 32:
-        return 10
-    return 20 if n <= 5 else 30
+    return 30 if 2 < n <= FEW else 10
 
 
 cdef void default_options(Options *o) noexcept nogil:
