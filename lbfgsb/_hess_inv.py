@@ -55,12 +55,11 @@ class InvHessProduct(LbfgsInvHessProduct):
         return v
 
     def todense(self) -> Vector:
-        """Return H as an array (n, n), by the BFGS updates of I."""
+        """Return H as an array (n, n), by the BFGS updates of I, (I - ρ s yᵀ) H (I - ρ y sᵀ) + ρ/c s sᵀ."""
         H = np.eye(*self.shape, dtype=self.dtype)
         for s, y, rho, c in zip(self.sk, self.yk, self.rho, self.secant, strict=True):
-            Hy = H @ y
-            cross = rho * np.outer(s, Hy)
-            H += (rho / c + rho * rho * (y @ Hy)) * np.outer(s, s) - cross - cross.T
+            H -= rho * np.outer(s, y @ H)
+            H += np.outer(rho / c * s - rho * (H @ y), s)
         return H
 
     def __reduce__(self) -> tuple[Any, ...]:

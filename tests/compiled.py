@@ -93,6 +93,7 @@ class Options(ctypes.Structure):
         ("eps_SY", ctypes.c_double),
         ("threads", ctypes.c_int),
         ("fun_precision", ctypes.c_double),
+        ("secant", ctypes.c_int),
     )
 
 

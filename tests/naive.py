@@ -44,10 +44,11 @@ def core_solver(x0, lower=None, upper=None, **options):
     return BaseSolver(np.array(x0, dtype=float), lower, upper, checked, scale)
 
 
-def solver_at(x, g, S, Y, lower=None, upper=None, **options):
-    """The state machine at x, with gradient g and pairs S, Y (k, n), before its next direction."""
+def solver_at(x, g, S, Y, lower=None, upper=None, secant=None, **options):
+    """The state machine at x, with gradient g, pairs S, Y (k, n) and their factors (k,), before its
+    next direction."""
     solver = core_solver(x, lower, upper, **({"maxcor": max(1, len(S))} | options))
-    solver._warm_start(1.0, g, S, Y)
+    solver._warm_start(1.0, g, S, Y, secant)
     return solver
 
 
@@ -92,13 +93,18 @@ def projected_path(x, g, lower, upper, t):
     return np.where(at_bound, np.where(g > 0, lower, upper), x - t * g)
 
 
-def bfgs_matrix(S, Y, theta):
-    """B from the BFGS formula, pair by pair, begun with theta I."""
+def bfgs_matrix(S, Y, theta, secant=None):
+    """B from the BFGS formula, pair by pair, begun with theta I; B s = c y with factors `secant`."""
     B = theta * np.eye(S.shape[1])
-    for s, y in zip(S, Y, strict=True):
+    for s, y in zip(S, scaled(Y, secant), strict=True):
         Bs = B @ s
         B += np.outer(y, y) / (s @ y) - np.outer(Bs, Bs) / (s @ Bs)
     return B
+
+
+def scaled(Y, secant):
+    """The c y that stand in the place of y."""
+    return Y if secant is None else Y * np.reshape(secant, (-1, 1))
 
 
 def cauchy_point(x, g, lower, upper, B):
@@ -145,10 +151,10 @@ def direction(x, g, lower, upper, x_cauchy, x_hat):
     return np.clip(x_cauchy + alpha * (x_hat - x_cauchy), lower, upper) - x, False
 
 
-def inverse_bfgs_matrix(S, Y, theta):
-    """H from the BFGS formula for the inverse, begun with I / theta."""
+def inverse_bfgs_matrix(S, Y, theta, secant=None):
+    """H from the BFGS formula for the inverse, begun with I / theta; H c y = s."""
     H = np.eye(S.shape[1]) / theta
-    for s, y in zip(S, Y, strict=True):
+    for s, y in zip(S, scaled(Y, secant), strict=True):
         V = np.eye(S.shape[1]) - np.outer(y, s) / (s @ y)
         H = V.T @ H @ V + np.outer(s, s) / (s @ y)
     return H
@@ -179,7 +185,7 @@ KINDS = (
 
 @st.composite
 def states(draw, decades=3.0, largest=8):
-    """x, g, bounds of every kind, and pairs of a quadratic function.
+    """x, g, bounds of every kind, and pairs of a quadratic function with factors, or ones.
 
     Of the variables of the kind "tie" all that move reach their bounds at the same t.
     """
@@ -208,7 +214,8 @@ def states(draw, decades=3.0, largest=8):
             lower[i] = x[i]
         if kind in ("fixed", "at upper"):
             upper[i] = x[i]
-    return SimpleNamespace(n=n, x=x, g=g, lower=lower, upper=upper, S=S, Y=Y)
+    secant = rng.uniform(1 / 3, 3, size=k) if draw(st.booleans()) else np.ones(k)
+    return SimpleNamespace(n=n, x=x, g=g, lower=lower, upper=upper, S=S, Y=Y, secant=secant)
 
 
 def x_cauchy_of(state, model):

@@ -28,7 +28,9 @@ many = settings(max_examples=200, derandomize=True)
 
 def advanced(state, **options):
     """The solver after its direction from `state`, and the pieces of that."""
-    solver = solver_at(state.x, state.g, state.S, state.Y, state.lower, state.upper, **options)
+    solver = solver_at(
+        state.x, state.g, state.S, state.Y, state.lower, state.upper, state.secant, **options
+    )
     assume(solver.projected_gradient > 0)
     solver._advance()
     assume(solver._details["restarts"] == 0)
@@ -58,7 +60,7 @@ def loss(state, B, t):
 @given(states())
 def test_the_cauchy_point_is_that_of_the_dense_walk(compact, state):
     _, model = advanced(state, compact=compact)
-    B = bfgs_matrix(state.S, state.Y, model["theta"])
+    B = bfgs_matrix(state.S, state.Y, model["theta"], state.secant)
     expected, _t, t_fixed = cauchy_point(state.x, state.g, state.lower, state.upper, B)
     tolerance = 1e-14 * loss(state, B, t_fixed) * abs(expected - state.x).max() + 2 * EPS
     np.testing.assert_allclose(x_cauchy_of(state, model), expected, rtol=0, atol=tolerance)
@@ -69,7 +71,7 @@ def test_the_cauchy_point_is_that_of_the_dense_walk(compact, state):
 @given(states(decades=8.0))
 def test_no_point_before_it_on_the_path_is_lower_and_the_next_ones_are_higher(compact, state):
     _, model = advanced(state, compact=compact)
-    B = bfgs_matrix(state.S, state.Y, model["theta"])
+    B = bfgs_matrix(state.S, state.Y, model["theta"], state.secant)
     cost = loss(state, B, model["t_fixed"])
     assume(cost < 1e10)
     t = break_point(state.x, state.g, state.lower, state.upper)

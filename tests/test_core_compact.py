@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lbfgsb._core.testing import model_of
 from naive import (
     bfgs_matrix,
+    both_forms,
     core_solver,
     drive,
     inverse_bfgs_matrix,
@@ -17,6 +18,7 @@ from problems import random_problem, rosen_fg, same_bits
 from scipy.optimize import LbfgsInvHessProduct
 
 from lbfgsb import extract_hess_inv_diag, minimize_lbfgsb
+from lbfgsb._hess_inv import InvHessProduct
 
 EPS = np.finfo(float).eps
 seeds = st.integers(0, 2**32 - 1)
@@ -31,12 +33,14 @@ def memories(draw, decades=4.0):
     rng = np.random.default_rng(draw(seeds))
     S, Y = random_pairs(rng, n, k, draw(st.floats(0.0, decades)))
     lengths = 10.0 ** rng.integers(-3, 4, size=(k, 1))
-    return S * lengths, Y * lengths, rng.normal(size=n), k + draw(st.integers(0, 3))
+    g, maxcor = rng.normal(size=n), k + draw(st.integers(0, 3))
+    secant = rng.uniform(1 / 3, 3, size=k) if draw(st.booleans()) else np.ones(k)
+    return S * lengths, Y * lengths, secant, g, maxcor
 
 
-def newton_step(S, Y, g, maxcor, **options):
+def newton_step(S, Y, g, maxcor, secant=None, **options):
     solver = core_solver(np.zeros(g.size), maxcor=maxcor, **options)
-    solver._warm_start(0.0, g, S, Y)
+    solver._warm_start(0.0, g, S, Y, secant)
     solver._advance()
     return model_of(solver)
 
@@ -50,36 +54,40 @@ def products(S, Y):
 # --- the matrix ---------------------------------------------------------------------------
 
 
+@both_forms
 @many
 @given(memories())
-def test_the_step_without_bounds_is_that_of_the_bfgs_formula(memory):
-    S, Y, g, maxcor = memory
-    model = newton_step(S, Y, g, maxcor)
-    theta = (Y[-1] @ Y[-1]) / (S[-1] @ Y[-1])
+def test_the_step_without_bounds_is_that_of_the_bfgs_formula(compact, memory):
+    S, Y, secant, g, maxcor = memory
+    model = newton_step(S, Y, g, maxcor, secant, compact=compact)
+    theta = secant[-1] * (Y[-1] @ Y[-1]) / (S[-1] @ Y[-1])
     assert model["theta"] == pytest.approx(theta, rel=1e-12)
-    H = inverse_bfgs_matrix(S, Y, theta)
+    H = inverse_bfgs_matrix(S, Y, theta, secant)
     tolerance = 1e-13 * np.linalg.cond(H)
     np.testing.assert_allclose(model["d"], -H @ g, atol=tolerance * abs(H @ g).max(), rtol=0)
     assert model["slope"] == pytest.approx(-g @ H @ g, rel=max(tolerance, 1e-10))
 
 
+@both_forms
 @many
 @given(memories())
-def test_the_last_secant_equation_holds(memory):
-    S, Y, _, maxcor = memory
-    tolerance = 1e-13 * np.linalg.cond(inverse_bfgs_matrix(S, Y, 1.0)) * abs(S[-1]).max()
-    np.testing.assert_allclose(newton_step(S, Y, -Y[-1], maxcor)["d"], S[-1], atol=tolerance)
+def test_the_last_secant_equation_holds(compact, memory):
+    S, Y, secant, _, maxcor = memory
+    tolerance = 1e-13 * np.linalg.cond(inverse_bfgs_matrix(S, Y, 1.0, secant)) * abs(S[-1]).max()
+    d = newton_step(S, Y, -secant[-1] * Y[-1], maxcor, secant, compact=compact)["d"]
+    np.testing.assert_allclose(d, S[-1], atol=tolerance)
 
 
+@both_forms
 @many
 @given(memories())
-def test_the_curvature_along_the_gradient_is_that_of_the_bfgs_formula(memory):
-    S, Y, g, maxcor = memory
+def test_the_curvature_along_the_gradient_is_that_of_the_bfgs_formula(compact, memory):
+    S, Y, secant, g, maxcor = memory
     far = np.full(g.size, 1e200)
-    solver = core_solver(np.zeros(g.size), -far, far, maxcor=maxcor)
-    solver._warm_start(0.0, g, S, Y)
+    solver = core_solver(np.zeros(g.size), -far, far, maxcor=maxcor, compact=compact)
+    solver._warm_start(0.0, g, S, Y, secant)
     solver._advance()
-    B = bfgs_matrix(S, Y, model_of(solver)["theta"])
+    B = bfgs_matrix(S, Y, model_of(solver)["theta"], secant)
     # No break point is near: x_cauchy is the minimiser of the model along -g.
     tolerance = 1e-13 * np.linalg.cond(B)
     assert model_of(solver)["t"] == pytest.approx((g @ g) / (g @ B @ g), rel=tolerance)
@@ -88,7 +96,7 @@ def test_the_curvature_along_the_gradient_is_that_of_the_bfgs_formula(memory):
 @many
 @given(memories())
 def test_inner_products_are_those_of_numpy(memory):
-    S, Y, g, maxcor = memory
+    S, Y, _, g, maxcor = memory
     model = newton_step(S, Y, g, maxcor)
     expected, absolute = products(S, Y), products(abs(S), abs(Y))
     assert (abs(model["gram"] - expected) <= 10 * EPS * absolute).all()
@@ -100,9 +108,9 @@ def test_inner_products_are_those_of_numpy(memory):
 @many
 @given(memories())
 def test_the_factorisation_on_the_way_is_checked(memory):
-    S, Y, g, maxcor = memory
+    S, Y, secant, g, maxcor = memory
     solver = core_solver(np.zeros(g.size), np.full(g.size, -1.0), np.ones(g.size), maxcor=maxcor)
-    solver._warm_start(0.0, g, S, Y)
+    solver._warm_start(0.0, g, S, Y, secant)
     solver._advance()
     assert 0 <= solver._details["factor_error"] <= 2 * maxcor * EPS
 
@@ -122,8 +130,8 @@ def bounded_run(n, maxcor, seed=0):
     return core_solver(problem.x0, problem.lower, problem.upper, maxcor=maxcor), problem.fg
 
 
-def free_run(n, maxcor):
-    return core_solver(np.tile([-1.2, 1.0], n)[:n], maxcor=maxcor), rosen_fg
+def free_run(n, maxcor, **options):
+    return core_solver(np.tile([-1.2, 1.0], n)[:n], maxcor=maxcor, **options), rosen_fg
 
 
 @pytest.mark.parametrize("n", [2, 17, 600, 8300])
@@ -133,9 +141,8 @@ def test_inner_products_have_the_same_bits_whenever_they_are_computed(run, maxco
     solver, fg = run(n, maxcor)
     count = 0
     for _ in drive(solver, fg, 15):
-        S, Y = solver._pairs()
         at_once = core_solver(np.zeros(n), maxcor=maxcor)
-        at_once._give_pairs(S, Y)
+        at_once._give_pairs(*solver._pairs())
         assert same_bits(model_of(at_once)["gram"], model_of(solver)["gram"])
         assert same_bits(model_of(at_once)["theta"], model_of(solver)["theta"])
         count += 1
@@ -160,12 +167,14 @@ def test_the_newest_pairs_are_kept_oldest_first(run, maxcor, n):
     assert len(S) > 3
 
 
+@both_forms
+@pytest.mark.parametrize("n", [9, 26])
 @pytest.mark.parametrize("maxcor", [1, 3, 8])
-def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor):
-    solver, fg = free_run(9, maxcor)
+def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor, n, compact):
+    solver, fg = free_run(n, maxcor, compact=compact)
     for _ in drive(solver, fg, 30):
-        S, Y = solver._pairs()
-        H = inverse_bfgs_matrix(S, Y, model_of(solver)["theta"])
+        S, Y, secant = solver._pairs()
+        H = inverse_bfgs_matrix(S, Y, model_of(solver)["theta"], secant)
         expected = -H @ solver.jac
         solver._advance()
         np.testing.assert_allclose(
@@ -173,14 +182,14 @@ def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor):
         )
 
 
+@both_forms
 @many
 @given(memories())
-def test_pairs_come_back_as_they_were_given(memory):
-    S, Y, g, maxcor = memory
-    solver = core_solver(np.zeros(g.size), maxcor=maxcor)
-    solver._give_pairs(S, Y)
-    assert same_bits(solver._pairs()[0], S)
-    assert same_bits(solver._pairs()[1], Y)
+def test_pairs_come_back_as_they_were_given(compact, memory):
+    S, Y, secant, g, maxcor = memory
+    solver = core_solver(np.zeros(g.size), maxcor=maxcor, compact=compact)
+    solver._give_pairs(S, Y, secant)
+    assert all(map(same_bits, solver._pairs(), (S, Y, secant)))
 
 
 # --- pairs that are refused ---------------------------------------------------------------
@@ -198,7 +207,8 @@ def test_a_pair_needs_curvature_whatever_the_scales(ratio, taken, scale_of_x, sc
     step, zero = solver._point()
     assert (step > 0, zero) == (True, 0)
     before = model_of(solver)["theta"]
-    assert solver._tell(-0.9 * unit * step, unit * np.array([ratio - 1.0, 7.0]))
+    # On the parabola through both slopes, which needs no factor.
+    assert solver._tell(0.5 * (ratio - 2) * unit * step, unit * np.array([ratio - 1.0, 7.0]))
     assert (solver._details["pairs"], solver._details["skipped"]) == (taken, 1 - taken)
     theta = unit / step * (ratio**2 + 49) / ratio
     assert model_of(solver)["theta"] == pytest.approx(theta if taken else before)
@@ -220,7 +230,7 @@ def test_a_refused_pair_leaves_the_memory_as_it_was():
             kept = now
     assert solver._details["skipped"] > 5
     assert 0 < solver._details["pairs"] <= 4
-    S, Y = solver._pairs()
+    S, Y, _ = solver._pairs()
     assert ((S * Y).sum(axis=1) > 0).all()
 
 
@@ -238,13 +248,27 @@ def test_a_pair_whose_ratio_overflows_is_refused():
 
 @many
 @given(memories(decades=2.0))
-def test_the_diagonal_of_the_inverse_is_that_of_the_dense_matrix(memory):
+def test_the_operator_of_a_result_is_scipys_of_the_scaled_pairs(memory):
+    S, Y, secant, g, _ = memory
+    hess_inv = InvHessProduct(S, Y, secant)
+    dense = LbfgsInvHessProduct(S, secant[:, np.newaxis] * Y).todense()
+    # SciPy's matrix begins with I, to whose digits it is known.
+    tolerance = 1e-13 * np.linalg.cond(dense) * max(1.0, abs(dense).max())
+    np.testing.assert_allclose(hess_inv.todense(), dense, atol=tolerance, rtol=0)
+    np.testing.assert_allclose(hess_inv @ g, dense @ g, atol=tolerance * abs(g).sum(), rtol=0)
+    np.testing.assert_allclose(
+        extract_hess_inv_diag(hess_inv), np.diag(dense), atol=tolerance, rtol=0
+    )
+
+
+@many
+@given(memories(decades=2.0))
+def test_the_diagonal_of_scipys_operator_is_that_of_its_dense_matrix(memory):
     S, Y, *_ = memory
     hess_inv = LbfgsInvHessProduct(S, Y)
     dense = hess_inv.todense()
     diagonal = extract_hess_inv_diag(hess_inv)
     assert diagonal.shape == (S.shape[1],)
-    # SciPy's matrix begins with I, to whose digits it is known.
     tolerance = 1e-13 * np.linalg.cond(dense) * max(1.0, abs(dense).max())
     np.testing.assert_allclose(diagonal, np.diag(dense), atol=tolerance, rtol=0)
 

@@ -12,6 +12,7 @@ from naive import (
     ITERATE,
     TRIAL,
     bfgs_matrix,
+    both_forms,
     core_solver,
     direction,
     drive,
@@ -244,7 +245,10 @@ def test_the_next_step_with_a_smaller_memory_is_the_one_of_its_pairs(smaller):
     take(drive(solver, fg, 9), 9)
     assert solver._phase == ITERATE
     cut = restored(solver._snapshot(), changing_active_set, maxcor=smaller)
-    afresh = solver_at(solver.x, solver.jac, *cut._pairs(), *solver._bounds, maxcor=smaller)
+    S, Y, secant = cut._pairs()
+    afresh = solver_at(
+        solver.x, solver.jac, S, Y, *solver._bounds, secant=secant, maxcor=smaller
+    )
     cut._advance()
     afresh._advance()
     np.testing.assert_array_equal(model_of(cut)["status"], model_of(afresh)["status"])
@@ -395,19 +399,22 @@ def test_where_no_decrease_can_be_seen_the_end_is_convergence():
 # --- the machine beside a naive one -------------------------------------------------------
 
 
-def naive_direction(x, g, S, Y, lower, upper, model):
+def naive_direction(x, g, S, Y, secant, lower, upper, model):
     """The step from x with dense matrices, at the core's own Cauchy point."""
-    B = bfgs_matrix(S, Y, model["theta"])
+    B = bfgs_matrix(S, Y, model["theta"], secant)
     at_bound = np.where(model["status"] > 0, upper, lower)
     x_cauchy = np.where(model["status"] == 0, x - model["t"] * g, at_bound)
     x_hat = subspace_minimiser(x, g, B, x_cauchy, model["status"] == 0)
     return direction(x, g, lower, upper, x_cauchy, x_hat)[0], np.linalg.cond(B)
 
 
+@both_forms
+@pytest.mark.parametrize("n", [12, 30])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_direction_of_a_run_is_the_dense_one(seed):
-    problem = random_problem(seed, 12)
-    solver = core_solver(problem.x0, problem.lower, problem.upper, maxcor=4, **TOLERANCES)
+def test_every_direction_of_a_run_is_the_dense_one(seed, n, compact):
+    problem = random_problem(seed, n)
+    options = TOLERANCES | {"compact": compact}
+    solver = core_solver(problem.x0, problem.lower, problem.upper, maxcor=4, **options)
     compared = 0
     for _ in drive(solver, problem.fg, 40):
         if solver._phase == DONE or solver._details["pairs"] == 0:

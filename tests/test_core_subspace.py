@@ -33,13 +33,15 @@ many = settings(max_examples=200, derandomize=True)
 
 def advanced(state, **options):
     """The solver after its direction from `state`, the pieces of that, and B."""
-    solver = solver_at(state.x, state.g, state.S, state.Y, state.lower, state.upper, **options)
+    solver = solver_at(
+        state.x, state.g, state.S, state.Y, state.lower, state.upper, state.secant, **options
+    )
     assume(solver.projected_gradient > 0)
     solver._advance()
     assume(solver._details["restarts"] == 0)
     assert solver._phase == TRIAL
     model = model_of(solver)
-    return solver, model, bfgs_matrix(state.S, state.Y, model["theta"])
+    return solver, model, bfgs_matrix(state.S, state.Y, model["theta"], state.secant)
 
 
 def minimiser_of(state, model):
@@ -246,7 +248,7 @@ def check_products_over_free(solver):
     model = model_of(solver)
     if model["fixed"] == 0:
         return model
-    S, Y = solver._pairs()
+    S, Y, _ = solver._pairs()
     W = np.stack([S, Y], axis=1).reshape(-1, solver.n)
     free = W[:, model["status"] == 0]
     norms = np.sqrt((W**2).sum(axis=1))

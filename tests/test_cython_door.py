@@ -92,8 +92,10 @@ def test_the_defaults_are_those_of_minimize_lbfgsb():
     assert o.size == ctypes.sizeof(Options)
     assert o.ftarget == -np.inf
     assert (o.callback, o.callback_data, o.x_scale, o.fun_precision) == (None, None, None, 0)
+    assert (o.maxcor, o.secant) == (0, 1)
     others = {name for name, _ in Options._fields_} - {
-        "size", "ftarget", "callback", "callback_data", "x_scale", "fun_precision"
+        "size", "ftarget", "callback", "callback_data", "x_scale", "fun_precision", "maxcor",
+        "secant",
     }  # fmt: skip
     assert {name: getattr(o, name) for name in others} == {
         name: parameters[name].default for name in others
@@ -292,7 +294,7 @@ WRONG = {
 } | {
     f"{name} = {value}": (BAD_OPTION, {name: value})
     for name, value in [
-        ("maxcor", 0), ("ftol", -1.0), ("ftol", np.nan), ("gtol", -1.0), ("gtol", np.nan),
+        ("maxcor", -1), ("ftol", -1.0), ("ftol", np.nan), ("gtol", -1.0), ("gtol", np.nan),
         ("ftarget", np.nan), ("maxiter", -1), ("maxfun", -1), ("maxls", 0),
         ("max_steplength", 0.0), ("max_steplength", np.nan), ("ftol_linesearch", 0.0),
         ("ftol_linesearch", 0.9), ("gtol_linesearch", 1.0), ("gtol_linesearch", np.nan),
@@ -343,9 +345,9 @@ def test_defaults_for_a_caller_with_fewer_or_more_options():
     size = ctypes.sizeof(Options)
     raw = (ctypes.c_ubyte * (2 * size))(*[255] * (2 * size))
     view = ctypes.cast(raw, ctypes.POINTER(Options))
-    fewer = Options.maxcor.offset + Options.maxcor.size
+    fewer = Options.ftol.offset + Options.ftol.size
     set_default_options(view, fewer)
-    assert (view.contents.size, view.contents.maxcor) == (fewer, 10)
+    assert (view.contents.size, view.contents.ftol) == (fewer, 1e-5)
     assert set(raw[fewer:]) == {255}
     set_default_options(view, size + 8)
     assert view.contents.size == size + 8
@@ -611,7 +613,7 @@ def test_the_header_serves_an_extension_module(tmp_path, compiler, flags):
 
 
 def declarations(path, comment):
-    """The statuses, and the fields of result and options, with types and in order."""
+    """The constants, and the fields of result and options, with types and in order."""
     text = re.sub(comment, "", path.read_text(), flags=re.DOTALL)
     statuses = dict(re.findall(r"(LBFGSB_[A-Z_]+) = (-?\d+)", text))
     fields = re.findall(
@@ -620,14 +622,14 @@ def declarations(path, comment):
         re.M,
     )
     names = [name for _, name in fields]
-    return statuses, fields[names.index("fun") : names.index("fun_precision") + 1]
+    return statuses, fields[names.index("fun") : names.index("secant") + 1]
 
 
 def test_the_header_and_the_pxd_declare_the_same():
     folder = Path(lbfgsb.get_include())
     header = declarations(folder / "lbfgsb.h", r"/\*.*?\*/")
     pxd = declarations(folder.parent / "cython_lbfgsb.pxd", r"#[^\n]*")
-    assert len(pxd[0]) == 13
+    assert len(pxd[0]) == 15
     assert len(pxd[1]) == len(Result._fields_) + len(Options._fields_)
     assert pxd == header
 

@@ -65,7 +65,7 @@ def test_signature():
         "update_fun_def": None,
         "bounds": None,
         "checkpoint": None,
-        "maxcor": 10,
+        "maxcor": None,
         "ftarget": None,
         "ftol": 1e-5,
         "gtol": 1e-5,
@@ -88,6 +88,7 @@ def test_signature():
         "threads": 1,
         "x_scale": None,
         "fun_precision": None,
+        "secant": "modified",
         "args": (),
         "x_shape": None,
     }

@@ -23,6 +23,13 @@ from lbfgsb import scipy_compat
 
 pandas = pytest.importorskip("pandas")
 
+@pytest.fixture(autouse=True)
+def the_algorithm_of_scipy(monkeypatch):
+    """The iterates are compared: they are SciPy's with SciPy's secant equation and memory."""
+    monkeypatch.setitem(lbfgsb.minimize_lbfgsb.__kwdefaults__, "secant", "standard")
+    monkeypatch.setitem(lbfgsb.minimize_lbfgsb.__kwdefaults__, "maxcor", 10)
+
+
 OPTIONS = scipy_compat._scipys_parameters()
 START = [1.3, 0.7, -0.4]
 CENTRE = np.array([1.0, -2.0, 0.5])
