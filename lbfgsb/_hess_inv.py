@@ -42,28 +42,36 @@ class InvHessProduct(LbfgsInvHessProduct):
         super().__init__(sk, yk)
         self.secant = secant
 
+    def _is_scipys(self) -> bool:
+        return bool(np.all(self.secant == 1))
+
     def _matvec(self, x: Vector) -> Vector:
-        """Return H x: the two-loop recursion from I on, as in kernels_few.c."""
-        v = np.array(x, dtype=self.dtype).reshape(-1)
-        S, Y, rho = self.sk, self.yk, self.rho
-        alpha = np.empty(self.n_corrs)
+        if self._is_scipys():
+            return super()._matvec(x)
+        return self._matmat(np.reshape(x, (-1, 1))).reshape(-1)
+
+    def _matmat(self, X: Vector) -> Vector:
+        """Return H X for X (n, columns): the two-loop recursion from I on, as in kernels_few.c."""
+        if self._is_scipys():
+            return super()._matmat(X)
+        V = np.array(X, dtype=self.dtype)
+        S, Y, rho, secant = self.sk, self.yk, self.rho, self.secant
+        alpha = np.empty((self.n_corrs, V.shape[1]))
         for i in reversed(range(self.n_corrs)):
-            alpha[i] = rho[i] * np.dot(S[i], v)
-            v -= alpha[i] * Y[i]
+            alpha[i] = rho[i] * (S[i] @ V)
+            V -= np.outer(Y[i], alpha[i])
         for i in range(self.n_corrs):
-            v += S[i] * (alpha[i] / self.secant[i] - rho[i] * np.dot(Y[i], v))
-        return v
+            V += np.outer(S[i], alpha[i] / secant[i] - rho[i] * (Y[i] @ V))
+        return V
 
     def todense(self) -> Vector:
-        """Return H as an array (n, n), by the BFGS updates of I, (I - ρ s yᵀ) H (I - ρ y sᵀ) + ρ/c s sᵀ."""
-        H = np.eye(*self.shape, dtype=self.dtype)
-        for s, y, rho, c in zip(self.sk, self.yk, self.rho, self.secant, strict=True):
-            H -= rho * np.outer(s, y @ H)
-            H += np.outer(rho / c * s - rho * (H @ y), s)
-        return H
+        """Return H as an array (n, n)."""
+        if self._is_scipys():
+            return super().todense()
+        return self._matmat(np.eye(*self.shape, dtype=self.dtype))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if np.all(self.secant == 1):
+        if self._is_scipys():
             return LbfgsInvHessProduct, (self.sk, self.yk)
         return InvHessProduct, (self.sk, self.yk, self.secant)
 

@@ -182,6 +182,7 @@ def valleys(draw):
         upper=upper[order],
         S=np.ascontiguousarray((S * sign)[:, order]),
         Y=np.ascontiguousarray((S @ B * sign)[:, order]),
+        secant=np.ones(n),
     )
 
 

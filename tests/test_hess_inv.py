@@ -23,6 +23,7 @@ V = np.array([0.5, -2.0])
 M = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0]])
 
 solve = partial(solve_rosenbrock, maxiter=8)
+solve_plain = partial(solve, secant="standard")
 
 
 def is_lazy(hess_inv):
@@ -104,12 +105,48 @@ USES = {
 @pytest.mark.parametrize("scipys", [as_it_is, with_more_state, with_state_elsewhere])
 @pytest.mark.parametrize("use", USES)
 def test_the_first_use_gives_what_scipys_operator_gives(use, scipys, monkeypatch):
-    res, again = solve(), solve()
+    res, again = solve_plain(), solve_plain()
     scipys(monkeypatch)
     assert is_lazy(res.hess_inv)
     its_own = LbfgsInvHessProduct(again.hess_inv.sk, again.hess_inv.yk)
     assert same_bits(USES[use](res.hess_inv), USES[use](its_own))
     assert same_bits(USES[use](res.hess_inv), USES[use](its_own))  # and the second one
+
+
+@pytest.mark.parametrize("scipys", [as_it_is, with_more_state, with_state_elsewhere])
+@pytest.mark.parametrize("use", USES.keys() - {"sk", "yk", "rho"})
+def test_with_factors_it_is_scipys_operator_of_the_scaled_pairs(use, scipys, monkeypatch):
+    res, again = solve(), solve()
+    scipys(monkeypatch)
+    H = again.hess_inv
+    assert (H.secant != 1).any()
+    its_own = LbfgsInvHessProduct(H.sk, H.secant[:, np.newaxis] * H.yk)
+    np.testing.assert_allclose(USES[use](res.hess_inv), USES[use](its_own), rtol=1e-6)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_the_factors_are_in_a_pickle_and_a_copy(looked_at):
+    res = solve()
+    factors = solve().hess_inv.secant
+    if looked_at:
+        assert (res.hess_inv @ V).shape == (2,)
+    for H in pickle.loads(pickle.dumps(res.hess_inv)), copy.copy(res.hess_inv), res.hess_inv:
+        assert same_bits(H.secant, factors)
+        assert same_bits(H.yk, solve().hess_inv.yk)
+
+
+def test_pairs_without_their_factors_are_a_warm_start():
+    """As from a pickle of SciPy's class, or from another solver."""
+    stopped = solve()
+    H = stopped.hess_inv
+    foreign = OptimizeResult(stopped | {"hess_inv": LbfgsInvHessProduct(H.sk, H.yk)})
+    theirs = OptimizeResult(
+        stopped | {"hess_inv": InvHessProduct(H.sk, H.yk, np.ones(len(H.sk)))}
+    )
+    options = {"x0": stopped.x, "maxiter": 12}
+    resumed = solve(checkpoint=foreign, **options)
+    assert_same_run(resumed, solve(checkpoint=theirs, **options))
+    assert not same_bits(resumed.x, solve(checkpoint=stopped, **options).x)
 
 
 @pytest.mark.parametrize("scipys", [as_it_is, with_more_state, with_state_elsewhere])
@@ -121,8 +158,8 @@ def test_a_run_is_diagnosed(scipys, monkeypatch):
 
 
 def test_products_from_the_left_are_as_scipys():
-    res = solve()
-    its_own = LbfgsInvHessProduct(solve().hess_inv.sk, solve().hess_inv.yk)
+    res = solve_plain()
+    its_own = LbfgsInvHessProduct(solve_plain().hess_inv.sk, solve_plain().hess_inv.yk)
     for use in (lambda H: V @ H), (lambda H: H.T @ V), (lambda H: H.rmatvec(V)):
         try:
             expected = use(its_own)
@@ -166,7 +203,7 @@ def test_nothing_is_unpacked_or_constructed_before_it_is_looked_at(monkeypatch):
 def test_it_keeps_no_memory_of_the_run_once_it_has_its_pairs():
     H = solve().hess_inv
     assert H.sk.shape == (8, 2)
-    assert vars(H).keys() == vars(LbfgsInvHessProduct(H.sk, H.yk)).keys()
+    assert vars(H).keys() == vars(LbfgsInvHessProduct(H.sk, H.yk)).keys() | {"secant"}
 
 
 def test_what_it_does_not_have_is_an_attribute_error():
@@ -195,9 +232,10 @@ def test_attributes_can_be_set_and_deleted_as_scipys():
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("looked_at", [False, True])
-def test_a_pickle_is_of_the_pairs_alone(protocol, looked_at):
+@pytest.mark.parametrize("secant", ["standard", "modified"])
+def test_a_pickle_is_of_the_pairs_alone(protocol, looked_at, secant):
     """What SciPy keeps beside them differs between releases: another one could not read it."""
-    res = solve()
+    res = solve(secant=secant)
     if looked_at:
         assert (res.hess_inv @ V).shape == (2,)
     stream = pickle.dumps(res.hess_inv, protocol)
@@ -205,7 +243,7 @@ def test_a_pickle_is_of_the_pairs_alone(protocol, looked_at):
     assert b"_xp" not in stream
     assert b"n_corrs" not in stream
     loaded = pickle.loads(stream)
-    assert type(loaded) is LbfgsInvHessProduct
+    assert type(loaded) is (LbfgsInvHessProduct if secant == "standard" else InvHessProduct)
     assert same_bits(loaded @ V, res.hess_inv @ V)
     assert_same_run(pickle.loads(pickle.dumps(res, protocol)), res)
 
@@ -253,9 +291,8 @@ def test_pairs_written_into_are_the_ones_used(used, x_scale):
     before = stopped.hess_inv.yk.copy()
     stopped.hess_inv.yk *= 8.0
     options |= {"x0": stopped.x, "maxiter": 9}
-    warm = OptimizeResult(
-        stopped | {"hess_inv": LbfgsInvHessProduct(stopped.hess_inv.sk, 8 * before)}
-    )
+    H = stopped.hess_inv
+    warm = OptimizeResult(stopped | {"hess_inv": InvHessProduct(H.sk, 8 * before, H.secant)})
     resumed = solve(checkpoint=stopped, **options)
     assert_same_run(resumed, solve(checkpoint=warm, **options))
     stopped.hess_inv.yk[:] = before

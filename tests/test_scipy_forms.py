@@ -629,7 +629,6 @@ def test_minimize_lbfgsb_keeps_its_error(bad):
         {"bounds": Bounds([0, 0], [1, 1])},
         {"options": {"maxls": 0}},
         {"options": {"maxiter": None}},
-        {"options": {"maxcor": None}},
         {"options": {"ftol": None}},
         {"callback": 3},
         {"fun": lambda x: x},

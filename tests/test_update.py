@@ -145,7 +145,7 @@ PROBLEM = random_problem(3, 25)
 
 def solve_box(**kwargs):
     problem = {"x0": PROBLEM.x0, "fun": PROBLEM.fun, "jac": PROBLEM.jac, "bounds": PROBLEM.bounds}
-    return minimize_lbfgsb(**(problem | LONG | kwargs))
+    return minimize_lbfgsb(**(problem | LONG | {"maxcor": 10} | kwargs))
 
 
 @pytest.mark.parametrize("maxcor", [1, 3, 10, 30], ids=str)
