@@ -104,8 +104,10 @@ def minimize_lbfgsb(
         bit as if it had never stopped, or with the other options given now. `x0` must be
         ``checkpoint.x``. The counts go on too, and the limits are for the whole. Of a result of
         another solver the pairs in ``hess_inv`` are used: a warm start.
-    maxcor : int, default 10
-        The number of pairs kept, at least 1.
+    maxcor : int, optional
+        The number of pairs kept, at least 1. By default 10, and 30 for 3 to 32 variables: more pairs
+        save evaluations, and vectors so short neither memory nor time. A `Solver` says the number
+        as `maxcor`.
     ftarget : float or callable, optional
         Stop when f ≤ `ftarget`. A callable without arguments is called once after the first f and
         gradient.
@@ -174,6 +176,11 @@ def minimize_lbfgsb(
         float16 or bfloat16, of a NumPy scalar or an array of any library. Changes of f that
         this hides do not end the line search, the run goes on while the gradient tells that it
         gains, and steps of numerical gradients are chosen to suit it.
+    secant : {'modified', 'standard'}, default 'modified'
+        The equation for the curvature of the model along a step s: B s = c y with the factor c that
+        f and the slopes at both ends give, between 1/3 and 3 (Zhang, Deng and Chen [5]_), which
+        saves evaluations; or B s = y, the algorithm of [1]_. Where rounding errors or noise of f
+        could pass for curvature, c is 1.
     args : tuple, default ()
         Further arguments: ``fun(x, *args)``, ``jac(x, *args)``. What is no tuple is one argument.
         Not with a compiled `fun`, whose data are in its LowLevelCallable.
@@ -193,7 +200,9 @@ def minimize_lbfgsb(
         - nfev, njev, nit: calls of f and of the gradient, accepted iterates;
         - status, success, message: 0 converged (True), 1 a limit was reached (False), 2 abnormal
           (False), 3 stopped by the callback or the objective (True);
-        - hess_inv: `scipy.optimize.LbfgsInvHessProduct`, at most `maxcor` pairs, oldest first;
+        - hess_inv: `scipy.optimize.LbfgsInvHessProduct`, at most `maxcor` pairs, oldest first. Its
+          ``sk`` and ``yk`` are plain differences, ``secant`` are their factors c, and as an operator
+          it is the H with H c y = s, begun with I as SciPy's;
         - projected_gradient: its inf-norm at x;
         - gradient_mismatch: how far the values of f and the slopes along the last steps disagree,
           beyond what curvature explains: 0 fine, 1 hopeless. Above 0.35 the gradient is wrong or f
@@ -221,6 +230,8 @@ def minimize_lbfgsb(
        Mathematical Software 38 (2011), article 7.
     .. [4] J. J. Moré and D. J. Thuente, Line search algorithms with guaranteed sufficient
        decrease, ACM Transactions on Mathematical Software 20 (1994), 286-307.
+    .. [5] J. Zhang, N. Y. Deng and L. H. Chen, New quasi-Newton equation and related methods for
+       unconstrained optimization, J. Optimization Theory and Applications 102 (1999), 147-167.
 
     Examples
     --------

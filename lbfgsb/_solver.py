@@ -37,7 +37,7 @@ class Solver(BaseSolver):
     **options
         ``maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch,
         gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads,
-        fun_precision``, as in `minimize_lbfgsb` and with its defaults.
+        fun_precision, secant``, as in `minimize_lbfgsb` and with its defaults.
 
     Attributes
     ----------
@@ -47,6 +47,8 @@ class Solver(BaseSolver):
         f there.
     projected_gradient : float
         The inf-norm of the projected gradient there.
+    maxcor : int
+        The number of pairs kept at most, as given or chosen.
     nit, nfev, njev : int
         Accepted iterates, and evaluations told.
     done : bool

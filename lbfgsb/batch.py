@@ -99,7 +99,7 @@ def minimize_batch(
         addresses (integers of a pointer's size), or of float64, shape (B,) or (B, d), C-contiguous
         along the rows, of which each problem gets the address of its row.
     maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch, \
-    gtol_linesearch, xtol_linesearch, eps_SY
+    gtol_linesearch, xtol_linesearch, eps_SY, secant
         For each problem, as in `minimize_lbfgsb` and with its defaults.
     callback : callable or iterable of callables, optional
         ``callback(intermediate_result)`` after each call of `fun`, with the fields of the result as

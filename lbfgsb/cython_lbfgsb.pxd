@@ -73,7 +73,7 @@ ctypedef struct lbfgsb_options:
     lbfgsb_callback callback     # NULL: none
     void *callback_data          # what the callback gets as `data`
     const double *x_scale        # NULL: ones; (n,) typical sizes of the variables, > 0, copied
-    Py_ssize_t maxcor            # 10; pairs kept, >= 1
+    Py_ssize_t maxcor            # 0: as many as suit n; pairs kept, >= 0
     double ftol                  # 1e-5; relative reduction of f, >= 0
     double gtol                  # 1e-5; inf-norm of the projected gradient, >= 0
     double ftarget               # -inf; a value of f that is low enough

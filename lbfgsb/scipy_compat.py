@@ -60,7 +60,7 @@ def fmin_l_bfgs_b(
     args: Any = (),
     approx_grad: bool | int = 0,
     bounds: Any = None,
-    m: int = 10,
+    m: int | None = None,
     factr: float = 1e7,
     pgtol: float = 1e-5,
     epsilon: ArrayLike = 1e-8,
@@ -88,8 +88,8 @@ def fmin_l_bfgs_b(
         Approximate the gradient by forward differences with the absolute step `epsilon`.
     bounds : sequence of (min, max), scipy.optimize.Bounds or ndarray of shape (n, 2), optional
         None and ±inf mean no bound.
-    m : int, default 10
-        The number of pairs kept.
+    m : int, optional
+        The number of pairs kept; by default as `minimize_lbfgsb` chooses.
     factr : float, default 1e7
         Stop when ``(f_k - f_{k+1}) / max(|f_k|, |f_{k+1}|, 1) <= factr * 2.2e-16``.
     pgtol : float, default 1e-5
@@ -201,7 +201,7 @@ def scipy_method(
     hess, hessp, constraints
         Not used; a `RuntimeWarning` says so if they are given.
     **options
-        Those of SciPy's L-BFGS-B: `maxcor` (10), `ftol` (2.2e-9), `gtol` (1e-5), `eps` (1e-8),
+        Those of SciPy's L-BFGS-B: `maxcor`, `ftol` (2.2e-9), `gtol` (1e-5), `eps` (1e-8),
         `maxfun` (15000), `maxiter` (15000), `maxls` (20), `finite_diff_rel_step`, `workers` with
         SciPy ≥ 1.16, and `disp` and `iprint`, without effect, where the installed SciPy still has
         them. `tol`, which `minimize` adds, sets `ftol` and `gtol` if they are not given.
@@ -378,7 +378,7 @@ def _our_minimize_lbfgsb(
     Options
     -------
     maxcor : int
-        The number of pairs kept; 10 by default.
+        The number of pairs kept; by default as `lbfgsb.minimize_lbfgsb` chooses.
     ftol : float
         Stop when ``(f^k - f^{k+1})/max{|f^k|,|f^{k+1}|,1} <= ftol``; 2.2e-9 by default.
     gtol : float

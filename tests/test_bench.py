@@ -3,7 +3,6 @@ compare, what they print and write. No times."""
 
 from __future__ import annotations
 
-from functools import partial
 import copy
 import json
 import os
@@ -11,6 +10,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
