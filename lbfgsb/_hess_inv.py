@@ -25,7 +25,7 @@ class HasPairs(Protocol):
 
 
 class InvHessProduct(LbfgsInvHessProduct):
-    """SciPy's operator with the factors of the modified secant equation: H (secant[i] yk[i]) = sk[i].
+    """SciPy's operator with the factors c of the modified secant equation, H c y = s.
 
     `sk` and `yk` are plain differences. With factors of 1 it is SciPy's operator, and pickled and
     copied as such: as its pairs, which every release of SciPy can read.

@@ -105,9 +105,9 @@ def minimize_lbfgsb(
         ``checkpoint.x``. The counts go on too, and the limits are for the whole. Of a result of
         another solver the pairs in ``hess_inv`` are used: a warm start.
     maxcor : int, optional
-        The number of pairs kept, at least 1. By default 10, and 30 for 3 to 32 variables: more pairs
-        save evaluations, and vectors so short neither memory nor time. A `Solver` says the number
-        as `maxcor`.
+        The number of pairs kept, at least 1. By default 10, and 30 for 3 to 32 variables: more
+        pairs save evaluations, and with vectors so short they cost little memory and time. The
+        attribute `maxcor` of a `Solver` says how many.
     ftarget : float or callable, optional
         Stop when f ≤ `ftarget`. A callable without arguments is called once after the first f and
         gradient.
@@ -201,8 +201,8 @@ def minimize_lbfgsb(
         - status, success, message: 0 converged (True), 1 a limit was reached (False), 2 abnormal
           (False), 3 stopped by the callback or the objective (True);
         - hess_inv: `scipy.optimize.LbfgsInvHessProduct`, at most `maxcor` pairs, oldest first. Its
-          ``sk`` and ``yk`` are plain differences, ``secant`` are their factors c, and as an operator
-          it is the H with H c y = s, begun with I as SciPy's;
+          ``sk`` and ``yk`` are plain differences, ``secant`` are their factors c, and the
+          operator is the H with H c y = s, begun with I as SciPy's;
         - projected_gradient: its inf-norm at x;
         - gradient_mismatch: how far the values of f and the slopes along the last steps disagree,
           beyond what curvature explains: 0 fine, 1 hopeless. Above 0.35 the gradient is wrong or f
@@ -322,7 +322,12 @@ def minimize_lbfgsb(
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(
-                solver, update_fun_def, solver.maxcor, options["eps_SY"], logger, extra.get("iterates")
+                solver,
+                update_fun_def,
+                solver.maxcor,
+                options["eps_SY"],
+                logger,
+                extra.get("iterates"),
             )
         log = None
         if logger is not None and iprint >= 0:

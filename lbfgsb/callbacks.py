@@ -341,12 +341,12 @@ class Print(Callback):
     >>> from lbfgsb import minimize_lbfgsb
     >>> from lbfgsb.callbacks import Print
     >>> res = minimize_lbfgsb(x0=[3.0, -1.0], fun=lambda x: x[0] ** 2 + 4 * (x[1] - 3) ** 2,
-    ...                       jac=lambda x: [2 * x[0], 8 * (x[1] - 3)],
-    ...                       bounds=[(1, None), (None, None)], callback=Print(every=4))
+    ...                       jac=lambda x: [2 * x[0], 8 * (x[1] - 3)], maxiter=4,
+    ...                       bounds=[(1, None), (None, None)], callback=Print(every=2))
        nit    nfev                f   |proj g|       step  at bounds
+         2       3  4.239389578e+00  1.058e+00  1.000e+00          0
          4       5  1.000066471e+00  3.261e-02  1.000e+00          1
-         6       7  1.000000000e+00  0.000e+00  1.000e+00          1
-    CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL
+    STOP: TOTAL NO. of ITERATIONS REACHED LIMIT
     """
 
     # The columns of `HEADER`.

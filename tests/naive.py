@@ -94,7 +94,7 @@ def projected_path(x, g, lower, upper, t):
 
 
 def bfgs_matrix(S, Y, theta, secant=None):
-    """B from the BFGS formula, pair by pair, begun with theta I; B s = c y with factors `secant`."""
+    """B from the BFGS formula, pair by pair, begun with theta I; B s = c y with factors c."""
     B = theta * np.eye(S.shape[1])
     for s, y in zip(S, scaled(Y, secant), strict=True):
         Bs = B @ s

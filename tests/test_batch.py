@@ -422,7 +422,7 @@ def test_values_of_less_precision_are_taken_as_they_are(dtype):
         f, g = bowl(x)
         return float(dtype(f)), g.astype(dtype).astype(float)
 
-    precision = float(np.finfo(dtype).eps)    # which the type says
+    precision = float(np.finfo(dtype).eps)  # which the type says
 
     def bowl(x):
         return 0.5 * ((x - 3.0) ** 2).sum(), x - 3.0
@@ -430,7 +430,8 @@ def test_values_of_less_precision_are_taken_as_they_are(dtype):
     starts = np.random.default_rng(5).normal(size=(4, 3))
     res = minimize_batch(lambda X: [a.astype(dtype) for a in each(bowl)(X)], starts)
     for i in range(4):
-        assert_same(res, i, minimize_lbfgsb(x0=starts[i], fun=rounded, jac=True, fun_precision=precision))
+        alone = minimize_lbfgsb(x0=starts[i], fun=rounded, jac=True, fun_precision=precision)
+        assert_same(res, i, alone)
 
 
 def test_the_small_floats_of_machine_learning_will_do():

@@ -140,9 +140,7 @@ def test_pairs_without_their_factors_are_a_warm_start():
     stopped = solve()
     H = stopped.hess_inv
     foreign = OptimizeResult(stopped | {"hess_inv": LbfgsInvHessProduct(H.sk, H.yk)})
-    theirs = OptimizeResult(
-        stopped | {"hess_inv": InvHessProduct(H.sk, H.yk, np.ones(len(H.sk)))}
-    )
+    theirs = OptimizeResult(stopped | {"hess_inv": InvHessProduct(H.sk, H.yk, np.ones(len(H.sk)))})
     options = {"x0": stopped.x, "maxiter": 12}
     resumed = solve(checkpoint=foreign, **options)
     assert_same_run(resumed, solve(checkpoint=theirs, **options))
