@@ -180,7 +180,8 @@ cdef class Lockstep:
             self.states[i].options = o
             room = solver_size(&self.states[i], self.n, is_bounded(&all, i), all.scale != NULL)
             if room.kept == NULL:
-                raise MemoryError(f'no memory for n = {self.n}, maxcor = {self.states[0].options.maxcor}')
+                raise MemoryError(f'no memory for n = {self.n}, '
+                                  f'maxcor = {self.states[0].options.maxcor}')
             total += <double><size_t>room.kept
             work = max(work, <Py_ssize_t><size_t>room.work)
         total += <double>work * self.parts

@@ -22,8 +22,8 @@ matrix. Of W' = [C Y  theta S] the factors go into M: with W as it is,
     M⁻¹ = [ -D C⁻¹  Lᵀ       ]    and, in the middle of H,    D C⁻¹ + gamma YᵀY,
           [  L      theta SᵀS ]
 
-while R, L, S and Y stay what they are; theta = c yᵀy / sᵀy of the newest pair. So the pairs that are
-stored are plain differences, and no inner product of them has a factor.
+while R, L, S and Y stay what they are; theta = c yᵀy / sᵀy of the newest pair. So the pairs that
+are stored are plain differences, and no inner product of them has a factor.
 
 Only inner products of pairs are kept besides S and Y. An entry is computed once, when its newer
 pair comes, by the kernel that could compute it again to the same bits; when the oldest pair

@@ -115,7 +115,7 @@ def test_a_new_maxcor_at_every_phase_is_a_snapshot_restored(name, maxcor):
         changed, _ = problems(name, maxcor=6)
         changed._restore(solver._snapshot())
         changed._set_maxcor(maxcor)
-        assert changed._limits["maxcor"] == changed._maxcor == maxcor
+        assert changed._limits["maxcor"] == changed.maxcor == maxcor
         ends = zip(finish(changed, fg), finish(restored, fg), strict=True)
         assert all(same_bits(a, b) for a, b in ends)
         step(solver, fg)
@@ -139,4 +139,4 @@ def test_without_memory_the_solver_stays_as_it_was():
     with pytest.raises(MemoryError):
         solver._set_maxcor(2**61)
     assert pickle.dumps(solver._snapshot()) == before
-    assert solver._maxcor == solver._limits["maxcor"] == 6
+    assert solver.maxcor == solver._limits["maxcor"] == 6
