@@ -62,7 +62,8 @@ def minimize_lbfgsb(
     threads: int | Literal["auto"] = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
-    secant: str = "modified",
+    secant: Literal["modified", "standard"] = "modified",
+    pairs: Literal["float64", "float32"] = "float64",
     args: Any = (),
     x_shape: Sequence[int] | None = None,
     **unknown: Never,
@@ -181,6 +182,11 @@ def minimize_lbfgsb(
         f and the slopes at both ends give, between 1/3 and 3 (Zhang, Deng and Chen [5]_), which
         saves evaluations; or B s = y, the algorithm of [1]_. Where rounding errors or noise of f
         could pass for curvature, c is 1.
+    pairs : {'float64', 'float32'}, default 'float64'
+        The type in which the pairs are kept. They are approximate curvature: rounded to single
+        precision they serve as well, in half the memory, and where n is large a step costs little
+        more than half. All sums are in double precision, and x, f and g are not concerned. Of no
+        effect for up to 32 variables.
     args : tuple, default ()
         Further arguments: ``fun(x, *args)``, ``jac(x, *args)``. What is no tuple is one argument.
         Not with a compiled `fun`, whose data are in its LowLevelCallable.
@@ -278,6 +284,7 @@ def minimize_lbfgsb(
         threads=threads,
         fun_precision=fun_precision,
         secant=secant,
+        pairs=pairs,
     )
     scale = as_scale(x_scale, start.size)
     gradient: Any = None

@@ -92,13 +92,15 @@ def _check(
     fun_precision: float | None = None,
     threads: int | str = 1,
     secant: str = "modified",
+    pairs: str = "float64",
     is_check_factorizations: bool = False,
     **options: Any,
 ) -> CheckedOptions:
     values = _DEFAULTS | {
         "check": bool(is_check_factorizations),
         "fun_precision": as_precision(fun_precision),
-        "secant": _as_secant(secant),
+        "secant": _one_of("secant", secant, {"standard": 0, "modified": 1}),
+        "pairs": _one_of("pairs", pairs, {"float64": 64, "float32": 32}),
     }
     for name, value in options.items():
         if name not in _NAMES:
@@ -134,12 +136,11 @@ def _as_threads(threads: Any) -> int:
     return min(as_integer("threads", threads, 1), _MOST)
 
 
-def _as_secant(secant: Any) -> int:
-    """Return the core's number of a secant equation."""
-    names = ("standard", "modified")
-    if not isinstance(secant, str) or secant not in names:
-        raise ValueError(f"secant must be {EXPECTED['secant']}; got {quote(secant)}")
-    return names.index(secant)
+def _one_of(name: str, value: Any, words: Mapping[str, int]) -> int:
+    """Return the core's number for a word."""
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(f"{name} must be {EXPECTED[name]}; got {quote(value)}")
+    return words[value]
 
 
 _remembered = functools.lru_cache(maxsize=32, typed=True)(_check)

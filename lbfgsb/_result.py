@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import LbfgsInvHessProduct, OptimizeResult
 
 from lbfgsb import _html
-from lbfgsb._core.base_solver import BaseSolver, factors_in, unscaled_pairs
+from lbfgsb._core.base_solver import BaseSolver, pairs_in
 from lbfgsb._endings import ENDS, ending
 from lbfgsb._hess_inv import LazyInvHessProduct, factors_of, memory_behind
 from lbfgsb._types import Vector
@@ -50,7 +50,7 @@ class Memory:
         if solver is not None:
             return solver._pairs()
         snapshot = self.snapshot()
-        S, Y, secant = _pairs_of(snapshot)
+        S, Y, secant = pairs_in(snapshot)
         if S is snapshot["S"]:
             S, Y = S.copy(), Y.copy()
         return S, Y, secant.copy()
@@ -60,17 +60,10 @@ class Memory:
         if memory_behind(hess_inv) is self:  # nobody can have changed them
             return True
         theirs = hess_inv.sk, hess_inv.yk, factors_of(hess_inv)
-        return all(map(np.array_equal, _pairs_of(self.snapshot()), theirs))
+        return all(map(np.array_equal, pairs_in(self.snapshot()), theirs))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
-
-
-def _pairs_of(snapshot: dict[str, Any]) -> tuple[Vector, Vector, Vector]:
-    """Return S and Y in the units of x and their factors: the snapshot's own arrays if it is not
-    scaled."""
-    S, Y = unscaled_pairs(*(snapshot[name] for name in ("S", "Y", "scale")))
-    return S, Y, factors_in(snapshot)
 
 
 class Result(OptimizeResult):

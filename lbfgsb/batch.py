@@ -71,7 +71,8 @@ def minimize_batch(
     threads: int | Literal["auto"] = 1,
     x_scale: ArrayLike | None = None,
     fun_precision: float | None = None,
-    secant: str = "modified",
+    secant: Literal["modified", "standard"] = "modified",
+    pairs: Literal["float64", "float32"] = "float64",
     **unknown: Never,
 ) -> OptimizeResult:
     """Minimise many functions of n variables at once, each subject to its bounds.
@@ -99,7 +100,7 @@ def minimize_batch(
         addresses (integers of a pointer's size), or of float64, shape (B,) or (B, d), C-contiguous
         along the rows, of which each problem gets the address of its row.
     maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch, \
-    gtol_linesearch, xtol_linesearch, eps_SY, secant
+    gtol_linesearch, xtol_linesearch, eps_SY, secant, pairs
         For each problem, as in `minimize_lbfgsb` and with its defaults.
     callback : callable or iterable of callables, optional
         ``callback(intermediate_result)`` after each call of `fun`, with the fields of the result as
@@ -188,6 +189,7 @@ def minimize_batch(
         threads=threads,
         fun_precision=fun_precision,
         secant=secant,
+        pairs=pairs,
     )
     scale = as_scale(x_scale, n)
     callbacks = as_callbacks(callback)

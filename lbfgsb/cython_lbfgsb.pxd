@@ -88,6 +88,8 @@ ctypedef struct lbfgsb_options:
     int threads                  # 1; for the solver's own work on large n; 0: as many as pay
     double fun_precision         # 0: that of double; what f is off by, relative, >= 0 and < 1
     int secant                   # LBFGSB_SECANT_MODIFIED
+    int pairs                    # 64; bits of an entry of the pairs, with 32 they take half the
+    #                              memory; of no effect up to 32 variables
 
 
 # Sets the first `size` bytes of the options; call lbfgsb_default_options.

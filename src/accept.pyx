@@ -5,11 +5,12 @@ gradient (-d of section 4 of BLNZ), with s and y, and again with s and y over th
 measures the projected gradient, its square, and the least break point on the way. The pass that
 makes the next step is in subspace.pyx.
 """
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, fabs, sqrt
 from libc.string cimport memcpy, memset
 
 from lbfgsb._core.box cimport box_prefetch, box_rescale_rows
-from lbfgsb._core.compact cimport compact_take_candidate, compact_take_candidate_alone
+from lbfgsb._core.compact cimport (compact_apply_units, compact_store_pair, compact_take_candidate,
+                                   compact_take_candidate_alone, power_of_two, tiles_from)
 from lbfgsb._core.few_variables cimport few_take_pair
 from lbfgsb._core.kernels cimport BLOCK, LANES, MAX_RHS, prefetch
 from lbfgsb._core.team cimport MAX, MIN, SUMS, run_chunks
@@ -38,9 +39,23 @@ cdef bint accept_step(Team *team, Box *box, Compact *B, double alpha, const doub
     v.box, v.B, v.alpha, v.g, v.moves = box, B, alpha, g, True
     v.columns, v.count = B.columns, 2 * B.k + 2
     v.first, v.vectors = G_FREE, ALL if restricted else CHANGE + 1
+    if B.narrow:
+        choose_units(B, curvature)
     run(team, &v)
+    compact_apply_units(B, team.total + PRODUCTS, B.unit, v.count, v.vectors)
     return compact_take_candidate(B, team.total + PRODUCTS, v.vectors, restricted,
                                   curvature)
+
+
+cdef void choose_units(Compact *B, const Curvature *curvature) noexcept nogil:
+    """Units for the candidate's s and y, of about their size, before either is known.
+
+    dᵀB d = -gᵀd if nothing holds the step back, so |s| is about (s sᵀg / theta)^1/2; where a float32
+    overflows or vanishes is so far from there that neither n nor the condition of B matters.
+    """
+    cdef double s = sqrt(curvature.decrease / B.theta)
+    B.unit[2 * B.k] = power_of_two(s)
+    B.unit[2 * B.k + 1] = power_of_two(fabs(curvature.mean) / s)
 
 
 cdef bint accept_few(Team *team, Box *box, Compact *B, FewVariables *few, double alpha,
@@ -67,6 +82,7 @@ cdef void accept_nothing(Team *team, Box *box, Compact *B, bint keeps_products) 
     v.columns, v.count = B.columns, 2 * B.k if keeps_products else 0
     v.first, v.vectors = G_FREE, 1
     run(team, &v)
+    compact_apply_units(B, team.total + PRODUCTS, B.unit, v.count, 1)
     for i in range(v.count):
         B.p[i] = -team.total[PRODUCTS + i]
 
@@ -91,7 +107,7 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
     cdef double *s = scratch + STEP * BLOCK
     cdef double *y = scratch + CHANGE * BLOCK
     cdef double *squares = acc + v.count * v.vectors * LANES
-    cdef double *W
+    cdef char *W
     cdef double norm, unused = INFINITY
     cdef double *t_min = &unused if box.scaled else partial + MIN
     cdef Py_ssize_t block, i, j, size, tiles, ahead
@@ -116,17 +132,16 @@ cdef void accept_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double 
         if box.scaled:
             box_rescale_rows(box, i, size, s, y, g_free, partial + MIN)
         partial[MAX] = max(partial[MAX], norm)
+        for j in range(v.first + v.vectors if tiles * LANES > size else 0):
+            memset(scratch + j * BLOCK + size, 0, (tiles * LANES - size) * sizeof(double))
+        W = tiles_from(B, i)
+        if v.moves:
+            compact_store_pair(B, W, B.k, tiles, s, y)
         if v.vectors == ALL:
             box.simd.mask(size, box.status + i, s, scratch + STEP_FREE * BLOCK)
             box.simd.mask(size, box.status + i, y, scratch + CHANGE_FREE * BLOCK)
-        for j in range(v.first + v.vectors if tiles * LANES > size else 0):
-            memset(scratch + j * BLOCK + size, 0, (tiles * LANES - size) * sizeof(double))
-        W = B.W + i // LANES * B.tile_length
-        if v.moves:
-            B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k], tiles, s)
-            B.simd.panel_store(W, B.tile_length, B.columns[2 * B.k + 1], tiles, y)
-        B.simd.panel_tdot(W, B.tile_length, v.columns, v.count, tiles,
-                          scratch + v.first * BLOCK, v.vectors, block == 0, acc)
+        B.panel.tdot(W, B.tile_length, v.columns, v.count, tiles, scratch + v.first * BLOCK,
+                     v.vectors, block == 0, acc)
         if box.bounded:
             B.simd.dot(size, g_free, g_free, squares)
     if box.bounded:

@@ -17,7 +17,7 @@ from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERA
                                   RUNNING, START, TRIAL, Event, mismatch_of, solver_advance,
                                   solver_begin,
                                   solver_create, solver_destroy, solver_measure, solver_point,
-                                  solver_point_at_team, solver_set_pairs, solver_set_precision,
+                                  solver_point_at_team, solver_set_pair, solver_set_precision,
                                   solver_stop, solver_tell, solver_test, solver_test_limits)
 
 import threading
@@ -42,12 +42,18 @@ class FactorizationError(ArithmeticError):
     """A factorisation does not reproduce its matrix (``is_check_factorizations``)."""
 
 
-def unscaled_pairs(S, Y, scale):
-    """Return pairs in the units of x, from those kept in a snapshot, and the snapshot's scale."""
-    return (S, Y) if scale is None else (S * scale, Y / scale)
+def pairs_in(dict snapshot):
+    """Return S and Y, (k, n) in the units of x, and factors (k,), of a snapshot: its own arrays if
+    nothing is to be converted."""
+    S, Y, scale = snapshot['S'], snapshot['Y'], snapshot['scale']
+    if 'units' in snapshot:
+        S, Y = S * snapshot['units'][:, :1], Y * snapshot['units'][:, 1:]
+    if scale is not None:
+        S, Y = S * scale, Y / scale
+    return S, Y, factors_in(snapshot)
 
 
-def factors_in(dict snapshot):
+cdef object factors_in(dict snapshot):
     """The factors of the secant equation (k,); a snapshot that knows of none has 1."""
     return snapshot['secant'] if 'secant' in snapshot else np.ones(len(snapshot['S']))
 
@@ -442,26 +448,32 @@ cdef class BaseSolver:
 
     def _pairs(self):
         """Return S and Y, each (k, n), oldest first, and their factors (k,), as fresh arrays."""
-        S, Y, secant = self._scaled_pairs()
-        return *unscaled_pairs(S, Y, self._scale), secant
+        return pairs_in(self._kept_pairs())
 
-    def _scaled_pairs(self):
-        """Return the pairs as they are kept: changes of x / x_scale, and of the gradient there."""
-        cdef Py_ssize_t i, k
-        cdef double[:, ::1] S, Y
+    def _kept_pairs(self):
+        """Return what a snapshot has of the pairs: changes of x / x_scale, and of the gradient
+        there, (k, n), in the type in which they are kept; the units of float32; the factors."""
         cdef bint counted = guard_read(&self.guard)
         try:
-            k = self.s.B.k
-            s_array, y_array = np.empty((k, self.n)), np.empty((k, self.n))
-            secant = np.array([self.s.B.secant[i] for i in range(k)])
-            S, Y = s_array, y_array
-            with nogil:
-                for i in range(k):
-                    compact_get_column(&self.s.B, 2 * i, &S[i, 0])
-                    compact_get_column(&self.s.B, 2 * i + 1, &Y[i, 0])
+            return self.kept_pairs()
         finally:
             guard_end_read(&self.guard, counted)
-        return s_array, y_array, secant
+
+    cdef dict kept_pairs(self):
+        cdef Py_ssize_t i, k = self.s.B.k
+        cdef double[::1] s = np.empty(self.n), y = np.empty(self.n)
+        kind = np.float32 if self.s.B.narrow else np.float64
+        S, Y = np.empty((k, self.n), kind), np.empty((k, self.n), kind)
+        for i in range(k):
+            with nogil:
+                compact_get_column(&self.s.B, 2 * i, &s[0])
+                compact_get_column(&self.s.B, 2 * i + 1, &y[0])
+            S[i], Y[i] = s, y
+        pairs = {'S': S, 'Y': Y, 'scale': self._scale,
+                 'secant': np.array([self.s.B.secant[i] for i in range(k)])}
+        if self.s.B.narrow:
+            pairs['units'] = np.array([self.s.B.unit[i] for i in range(2 * k)]).reshape(k, 2)
+        return pairs
 
     # --- snapshots ------------------------------------------------------------------------
 
@@ -478,12 +490,11 @@ cdef class BaseSolver:
         cdef SolverState *s = &self.s
         cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
             s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
-        S, Y, secant = self._scaled_pairs()
         snapshot = {
-            'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y, 'secant': secant,
+            'version': 1, 'x': self.x, 'g': self.jac, **self.kept_pairs(),
             'lower': self.vector(&s.box.lower) if s.box.bounded else None,
             'upper': self.vector(&s.box.upper) if s.box.bounded else None,
-            'scale': self._scale, 'theta': s.B.theta,
+            'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
                         s.box.g_free_squared, s.box.t_min, s.precision, s.noise, s.f_low,
                         s.gain),
@@ -511,21 +522,17 @@ cdef class BaseSolver:
         """
         cdef SolverState *s = &self.s
         cdef Py_ssize_t drop, k, i
-        cdef const double[:, ::1] S, Y
-        cdef const double[::1] p, secant
+        cdef const double[::1] p
         cdef const signed char[::1] status
         drop = max(0, snapshot['S'].shape[0] - s.B.m)
-        S, Y = snapshot['S'][drop:], snapshot['Y'][drop:]
-        secant = factors_in(snapshot)[drop:]
-        k = S.shape[0]
+        k = snapshot['S'].shape[0] - drop
         self._set_vector(s.box.x, snapshot['x'])
         self._set_vector(s.box.g, snapshot['g'])
         box_set_path(&s.box)
-        compact_reset(&s.B)
-        if k > 0:
-            with nogil:
-                solver_set_pairs(s, k, &S[0, 0], &Y[0, 0], &secant[0])
-        if not s.few.used:
+        self.set_pairs(snapshot['S'][drop:], snapshot['Y'][drop:], factors_in(snapshot)[drop:],
+                       snapshot['units'][drop:] if 'units' in snapshot else None)
+        same_kind = ('units' in snapshot) == s.B.narrow
+        if not s.few.used and same_kind:
             self._set_square(s.B.gram, snapshot['gram'][2 * drop:, 2 * drop:])
             p = snapshot['p'][2 * drop:]
             for i in range(2 * k):
@@ -538,7 +545,11 @@ cdef class BaseSolver:
          s.box.fixed) = snapshot['counts']
         s.phase, s.phase_at_end, s.reason = snapshot['phase']
         slope_monitor_load(&s.monitor, snapshot['monitor'])
-        if s.box.fixed > 0 and not s.few.used:
+        if not same_kind and not s.few.used:    # the products are those of pairs rounded otherwise
+            box_free_all(&s.box)
+            with nogil:
+                solver_measure(s)
+        elif s.box.fixed > 0 and not s.few.used:
             self._set_square(s.B.gram_free, snapshot['gram_free'][2 * drop:, 2 * drop:])
             status = snapshot['status']
             memcpy(s.box.status, &status[0], self.n)
@@ -563,21 +574,31 @@ cdef class BaseSolver:
 
         None: a pair that is held now, to the bit, keeps its factor; others have 1.
         """
-        cdef const double[:, ::1] s, y
-        cdef const double[::1] c
-        cdef Py_ssize_t k = len(S)
         if self.s.box.scaled:
             S, Y = S / self._scale, Y * self._scale
-        s, y, c = S, Y, self._factors_kept(S, Y) if secant is None else secant
-        if k == 0:
-            compact_reset(&self.s.B)
-            return
-        with nogil:
-            solver_set_pairs(&self.s, k, &s[0, 0], &y[0, 0], &c[0])
+        self.set_pairs(S, Y, self._factors_kept(S, Y) if secant is None else secant, None)
+
+    cdef int set_pairs(self, S, Y, const double[::1] secant, const double[:, ::1] units) except -1:
+        """Hold these pairs, changes of x / x_scale and of the gradient there, of float64, or of
+        float32 in units (k, 2)."""
+        cdef Py_ssize_t i
+        cdef const double[::1] s, y
+        cdef const double *units_i = NULL
+        compact_reset(&self.s.B)
+        for i in range(len(S)):
+            s = np.asarray(S[i], dtype=np.float64)
+            y = np.asarray(Y[i], dtype=np.float64)
+            if units is not None:
+                s, y = np.multiply(s, units[i, 0]), np.multiply(y, units[i, 1])
+                units_i = &units[i, 0]
+            with nogil:
+                solver_set_pair(&self.s, i, &s[0], &y[0], units_i, secant[i])
+        return 0
 
     def _factors_kept(self, S, Y):
         """Return a factor (k,) for each pair: that which it has now, 1 if it is a new one."""
-        held_S, held_Y, held = self._scaled_pairs()
+        kept = self._kept_pairs()
+        held_S, held_Y, held = pairs_in(kept | {'scale': None})
         factors = np.ones(len(S))
         last = len(held)
         for i in reversed(range(len(S))):    # both are in the order of time

@@ -1,6 +1,6 @@
 """The compact limited-memory matrix B = theta I - W M Wᵀ."""
 
-from lbfgsb._core.kernels cimport Kernels
+from lbfgsb._core.kernels cimport LANES, Kernels, Panel
 from lbfgsb._core.team cimport Room, Team
 
 
@@ -13,8 +13,11 @@ ctypedef struct Compact:
     Py_ssize_t k             # pairs held
     double theta             # c yᵀy / sᵀy of the newest pair, 1 without pairs
     double *secant           # (m + 1,) factor c of each pair held, oldest first: B s = c y
-    Py_ssize_t tile_length   # doubles of a tile of W: 2 (m + 1) LANES
-    double *W                # tiles; columns s_0 y_0 s_1 y_1 ... in any order, see `columns`
+    const Panel *panel       # the kernels for the type of W's entries
+    bint narrow              # which is float32, and each column has a unit of its own
+    Py_ssize_t tile_length   # entries of a tile of W: 2 (m + 1) LANES
+    char *W                  # tiles; columns s_0 y_0 s_1 y_1 ... in any order, see `columns`
+    double *unit             # (2m + 2,) the power of 2 that s_i, y_i stand in W in multiples of
     Py_ssize_t *columns      # (2m + 2,) offset in a tile of s_i, y_i, oldest first, then of the
     #                          candidate pair's, which has the place after the pairs held
     Py_ssize_t ld            # leading dimension of the Gram matrices, 2m + 2
@@ -33,6 +36,7 @@ ctypedef struct Compact:
 ctypedef struct Curvature:
     double least             # sᵀy must be greater for the pair to be taken
     double mean              # sᵀy by the slopes at the ends of the step
+    double decrease          # of f, by the slope at the beginning of the step: -sᵀg
     double change            # what f adds to sᵀy at the end of the step; 0: nothing is known
 
 
@@ -49,10 +53,19 @@ cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogi
 cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t fixed,
                                bint was_all_free, Py_ssize_t changed,
                                Py_ssize_t *rows) noexcept nogil
-cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
-                            const double *Y, const double *secant,
-                            double *curvatures) noexcept nogil
+cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
+                             const double *units, double secant) noexcept nogil
+cdef void compact_store_pair(const Compact *B, char *W, Py_ssize_t i, Py_ssize_t tiles, double *s,
+                             double *y) noexcept nogil
+cdef void compact_apply_units(const Compact *B, double *products, const double *unit,
+                              Py_ssize_t count, Py_ssize_t stride) noexcept nogil
+cdef double power_of_two(double size) noexcept nogil
 cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noexcept nogil
+
+
+cdef inline char *tiles_from(const Compact *B, Py_ssize_t row) noexcept nogil:
+    """The tiles of W from that of `row` on."""
+    return B.W + row // LANES * B.tile_length * B.panel.entry_size
 
 
 # s_iᵀs_j, s_iᵀy_j and y_iᵀy_j in a Gram matrix of leading dimension ld.

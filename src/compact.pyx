@@ -29,8 +29,11 @@ Only inner products of pairs are kept besides S and Y. An entry is computed once
 pair comes, by the kernel that could compute it again to the same bits; when the oldest pair
 leaves, the matrix moves up by one pair. Vectors of 2k entries are interleaved as W is stored
 (s_0 y_0 s_1 y_1 ...), and in such a vector the factor theta of W is left to the caller.
+
+W can be float32, half as long: s and y are rounded, in units that are powers of 2, before anything
+is made of them. So B is the matrix of the rounded pairs, as exactly as ever.
 """
-from libc.math cimport INFINITY, fabs, sqrt
+from libc.math cimport INFINITY, fabs, frexp, ldexp, sqrt
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
@@ -46,7 +49,7 @@ cdef double SAME = 0.01
 
 
 cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
-    """Take B's buffers; simd, team, n and m are set before. With `few` variables the pairs are all
+    """Take B's buffers; simd, panel, team, n and m are set before. With `few` variables the pairs are all
     that is kept."""
     B.tiles = (B.n + LANES - 1) // LANES
     B.ld = 2 * B.m + 2
@@ -54,7 +57,8 @@ cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
     B.tile_length = B.ld * LANES
     B.columns = <Py_ssize_t *>carve(&room.kept, B.ld, sizeof(Py_ssize_t))
     B.secant = <double *>carve(&room.kept, B.m + 1, sizeof(double))
-    B.W = <double *>carve(&room.kept, B.tiles * B.tile_length, sizeof(double))
+    B.unit = <double *>carve(&room.kept, B.ld, sizeof(double))
+    B.W = <char *>carve(&room.kept, B.tiles * B.tile_length, B.panel.entry_size)
     B.gram = B.gram_free = B.p = NULL
     if few:
         return
@@ -73,7 +77,7 @@ cdef void compact_reset(Compact *B) noexcept nogil:
     B.k = 0
     B.theta = 1
     for i in range(B.ld):
-        B.columns[i] = i * LANES
+        B.columns[i], B.unit[i] = i * LANES, 1
 
 
 # --- a new pair ---------------------------------------------------------------------------
@@ -117,6 +121,7 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
     memmove(B.secant, B.secant + 1, B.m * sizeof(double))
     oldest_s, oldest_y = B.columns[0], B.columns[1]
     memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
+    memmove(B.unit, B.unit + 2, 2 * B.m * sizeof(double))
     B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
     return True
 
@@ -152,41 +157,53 @@ cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t 
     return True
 
 
-cdef void compact_set_pairs(Compact *B, Py_ssize_t k, const double *S,
-                            const double *Y, const double *secant,
-                            double *curvatures) noexcept nogil:
-    """Hold the k <= m pairs in the rows of S and Y (k, n), oldest first, with factors secant (k,).
+cdef double power_of_two(double size) noexcept nogil:
+    """The power of 2 below a positive number, one that has a reciprocal; 1 for anything else."""
+    cdef int exponent = 0
+    if not 0 < size < INFINITY:
+        return 1
+    frexp(size, &exponent)
+    return ldexp(1, min(max(exponent - 1, -1000), 1000))
 
-    All inner products are computed anew, to the bits that they had when the pairs came one by
-    one, in O(k² n). Or, with `curvatures` (k,), only sᵀy of each pair, which goes there.
+
+cdef double largest(const double *v, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double most = 0
+    for i in range(n):
+        most = max(most, fabs(v[i]))
+    return most
+
+
+cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
+                             const double *units, double secant) noexcept nogil:
+    """Hold s, y (n,) with this factor as pair i, the newest; returns sᵀy.
+
+    Its inner products with all pairs, unless they are not kept, have the bits that they had when
+    the pair came. So have its entries in W if they are float32, be it in the `units` (2,) that
+    they had or, with NULL, in those of its largest.
     """
-    cdef Py_ssize_t i, count
-    cdef double s_y = 1, y_y = 1
+    cdef Py_ssize_t oldest = 0 if B.gram != NULL else i, count = 2 * (i - oldest) + 2
     cdef const double *products = B.team.total + SUMS
-    cdef PairsContext v
-    compact_reset(B)
-    B.k = k
-    if k == 0:
-        return
-    v.B, v.S, v.Y = B, S, Y
-    for i in range(k):
-        v.pair, v.oldest = i, 0 if curvatures == NULL else i
-        count = 2 * (i - v.oldest) + 2
-        run_chunks(B.team, pair_chunk, &v, B.n, count + 2, 2 * count, B.team.total)
-        s_y, y_y = products[2 * count - 3], products[2 * count - 1]
-        if curvatures == NULL:
-            set_gram(B.gram, B.ld, 2 * i, count, products, 2)
-            set_gram(B.gram, B.ld, 2 * i + 1, count, products + 1, 2)
-        else:
-            curvatures[i] = s_y
-    memcpy(B.secant, secant, k * sizeof(double))
-    B.theta = y_y / s_y * secant[k - 1]
+    cdef PairContext v
+    v.B, v.s, v.y, v.pair, v.oldest = B, s, y, i, oldest
+    B.k = i + 1
+    if B.narrow:
+        B.unit[2 * i] = power_of_two(largest(s, B.n)) if units == NULL else units[0]
+        B.unit[2 * i + 1] = power_of_two(largest(y, B.n)) if units == NULL else units[1]
+    run_chunks(B.team, pair_chunk, &v, B.n, count + 2, 2 * count, B.team.total)
+    compact_apply_units(B, B.team.total + SUMS, B.unit + 2 * oldest, count, 2)
+    if B.gram != NULL:
+        set_gram(B.gram, B.ld, 2 * i, count, products, 2)
+        set_gram(B.gram, B.ld, 2 * i + 1, count, products + 1, 2)
+    B.secant[i] = secant
+    B.theta = products[2 * count - 1] / products[2 * count - 3] * secant
+    return products[2 * count - 3]
 
 
-ctypedef struct PairsContext:
+ctypedef struct PairContext:
     Compact *B
-    const double *S
-    const double *Y
+    const double *s
+    const double *y
     Py_ssize_t pair
     Py_ssize_t oldest        # the first pair that it is multiplied with
 
@@ -194,38 +211,57 @@ ctypedef struct PairsContext:
 cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *partial,
                      double *scratch) noexcept nogil:
     """Store rows of pair i in W; WᵀW between it and the pairs from `oldest` up to it."""
-    cdef PairsContext *v = <PairsContext *>context
+    cdef PairContext *v = <PairContext *>context
     cdef Compact *B = v.B
     cdef Py_ssize_t i = v.pair, count = 2 * (i - v.oldest) + 2, block, start, size, tiles
     cdef double *V = scratch
     cdef double *acc = scratch + 2 * BLOCK
-    cdef double *W
+    cdef char *W
     for block in range((rows + BLOCK - 1) // BLOCK):
         start = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - start)
         tiles = (size + LANES - 1) // LANES
-        W = B.W + start // LANES * B.tile_length
+        W = tiles_from(B, start)
         memset(V, 0, 2 * BLOCK * sizeof(double))
-        memcpy(V, v.S + i * B.n + start, size * sizeof(double))
-        memcpy(V + BLOCK, v.Y + i * B.n + start, size * sizeof(double))
-        B.simd.panel_store(W, B.tile_length, B.columns[2 * i], tiles, V)
-        B.simd.panel_store(W, B.tile_length, B.columns[2 * i + 1], tiles, V + BLOCK)
-        B.simd.panel_tdot(W, B.tile_length, B.columns + 2 * v.oldest, count, tiles, V, 2,
-                          block == 0, acc)
+        memcpy(V, v.s + start, size * sizeof(double))
+        memcpy(V + BLOCK, v.y + start, size * sizeof(double))
+        compact_store_pair(B, W, i, tiles, V, V + BLOCK)
+        B.panel.tdot(W, B.tile_length, B.columns + 2 * v.oldest, count, tiles, V, 2, block == 0,
+                     acc)
     B.simd.lane_sum(acc, 2 * count, partial + SUMS)
 
 
+cdef void compact_store_pair(const Compact *B, char *W, Py_ssize_t i, Py_ssize_t tiles, double *s,
+                             double *y) noexcept nogil:
+    """Store rows of pair i in these tiles of W; s and y become what they have been rounded to."""
+    B.panel.store(W, B.tile_length, B.columns[2 * i], tiles, B.unit[2 * i], s)
+    B.panel.store(W, B.tile_length, B.columns[2 * i + 1], tiles, B.unit[2 * i + 1], y)
+
+
+cdef void compact_apply_units(const Compact *B, double *products, const double *unit,
+                              Py_ssize_t count, Py_ssize_t stride) noexcept nogil:
+    """products (count, stride) of columns of W as they stand there: now of the vectors in them.
+
+    As the units are powers of 2, so are the products that vectors would have that are not rounded
+    again: of s_i with y_j and of y_j with s_i the same bits.
+    """
+    cdef Py_ssize_t i, j
+    if not B.narrow:
+        return
+    for i in range(count):
+        for j in range(stride):
+            products[i * stride + j] *= unit[i]
+
+
 cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noexcept nogil:
-    """v (n,) = column of W: 2i for s_i, 2i + 1 for y_i."""
-    B.simd.panel_load(B.W, B.tile_length, B.columns[column], B.n, v)
+    """v (n,) = column of W: 2i for s_i, 2i + 1 for y_i, in its unit."""
+    B.panel.load(B.W, B.tile_length, B.columns[column], B.n, v)
 
 
 cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogil:
     """w (2k,) = row of [s_0 y_0 s_1 y_1 ...]."""
-    cdef const double *tile = B.W + row // LANES * B.tile_length + row % LANES
-    cdef Py_ssize_t c
-    for c in range(2 * B.k):
-        w[c] = tile[B.columns[c]]
+    B.panel.row(B.W, B.tile_length, B.columns, 2 * B.k, row, w)
+    compact_apply_units(B, w, B.unit, 2 * B.k, 1)
 
 
 # --- products with M and H ----------------------------------------------------------------
@@ -324,8 +360,8 @@ cdef void rows_chunk(void *context, Py_ssize_t first, Py_ssize_t count, double *
     memset(acc, 0, entries * LANES * sizeof(double))
     for block in range((count + PACK - 1) // PACK):
         start = first + block * PACK
-        B.simd.panel_gather(B.W, B.tile_length, B.columns, pairs, v.rows + start,
-                            min(<Py_ssize_t>PACK, first + count - start), packed)
+        B.panel.gather(B.W, B.tile_length, B.columns, pairs, v.rows + start,
+                       min(<Py_ssize_t>PACK, first + count - start), packed)
         B.simd.packed_gram(packed, pairs, acc)
     B.simd.lane_sum(acc, entries, partial + SUMS)
 
@@ -342,7 +378,7 @@ cdef void add_rows(Compact *B, const Py_ssize_t *rows, Py_ssize_t count,
     run_chunks(B.team, rows_chunk, &v, count, entries, entries, B.team.total)
     for a in range(2 * B.k):
         for b in range(a + 1):
-            B.gram_free[a * B.ld + b] += sign * entry[0]
+            B.gram_free[a * B.ld + b] += sign * (entry[0] * B.unit[a] * B.unit[b])
             B.gram_free[b * B.ld + a] = B.gram_free[a * B.ld + b]
             entry += 1
 

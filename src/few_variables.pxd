@@ -27,7 +27,6 @@ ctypedef struct FewVariables:
 cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, Room *room) noexcept nogil
 cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
                         bint was_full) noexcept nogil
-cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil
 cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
                            CauchyPoint *cauchy) noexcept nogil
 cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,

@@ -53,16 +53,9 @@ cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
     few.rho[B.k - 1] = 1 / s_y
 
 
-cdef void few_take_all_pairs(FewVariables *few, const Compact *B) noexcept nogil:
-    """All of B's pairs are new, and rho holds their sᵀy."""
-    cdef Py_ssize_t i
-    for i in range(B.k):
-        few.rho[i] = 1 / few.rho[i]
-
-
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
     """v (FEW,) = H v; v ends in zeros."""
-    B.simd.two_loop(B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho, B.secant, 1 / B.theta,
+    B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho, B.secant, 1 / B.theta,
                     v, few.alpha)
 
 
@@ -95,7 +88,7 @@ cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
 
 cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
     """The matrix B from the pairs; False if rounding has made it indefinite."""
-    return B.simd.bfgs_matrix(B.W, B.tile_length, B.columns, B.k, B.n, B.tiles, few.rho, B.secant,
+    return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.k, B.n, B.tiles, few.rho, B.secant,
                               B.theta, few.B)
 
 

@@ -2,8 +2,8 @@
  *
  * W = [s_0 y_0 s_1 y_1 ...] is stored in tiles of LANES rows: a tile holds LANES consecutive
  * entries of column 0, then of column 1, and so on, so that one read of W is one sequential
- * stream whatever the number of columns. `ld` is the length of a tile in doubles; `cols[c]` is
- * the offset of column c inside a tile. Rows beyond n in the last tile are zero.
+ * stream whatever the number of columns. `ld` is the length of a tile in entries; `cols[c]`
+ * is the offset of column c inside a tile. Rows beyond n in the last tile are zero.
  *
  * Reductions keep LANES partial sums, one for each row position in a tile, and add tile after
  * tile; `lane_sum` folds the LANES sums in a fixed order. The result therefore depends on the
@@ -23,25 +23,35 @@ enum {
     MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
 };
 
+/* --- panels of W, one for each type of its entries (kernels_panel.c) --- */
+
 typedef struct {
-    const char *name;
-
-    /* --- panels of W (kernels_panel.c) --- */
-
+    ptrdiff_t entry_size;
     /* acc[c][r] = lanes of column c times V_r, r < nrhs, or += unless fresh; V_r starts at
        V + r*BLOCK */
-    void (*panel_tdot)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                       ptrdiff_t tiles, const double *V, int nrhs, int fresh, double *acc);
+    void (*tdot)(const void *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                 ptrdiff_t tiles, const double *V, int nrhs, int fresh, double *acc);
     /* out = sum over c of coef[c] * column c */
-    void (*panel_combine)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
-                          const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out);
-    /* column `col` = v, and back */
-    void (*panel_store)(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles,
-                        const double *v);
-    void (*panel_load)(const double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t rows, double *v);
+    void (*combine)(const void *W, ptrdiff_t ld, const ptrdiff_t *cols, const double *coef,
+                    ptrdiff_t ncols, ptrdiff_t tiles, double *out);
+    /* column `col` = v in this unit, a power of 2; v becomes what that has been rounded to */
+    void (*store)(void *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles, double unit, double *v);
+    /* v = column `col`, as it stands in W */
+    void (*load)(const void *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t rows, double *v);
+    /* w = the columns of one row */
+    void (*row)(const void *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                ptrdiff_t row, double *w);
     /* packed[c][j] = column c of row rows[j], j < count <= PACK; zero up to PACK */
-    void (*panel_gather)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
-                         const ptrdiff_t *rows, ptrdiff_t count, double *packed);
+    void (*gather)(const void *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                   const ptrdiff_t *rows, ptrdiff_t count, double *packed);
+} Panel;
+
+typedef struct {
+    const char *name;
+    Panel float64, float32;
+
+    /* --- sums (kernels_sums.c) --- */
+
     /* acc[a(a+1)/2 + b] += lanes of packed[a] times packed[b], b <= a */
     void (*packed_gram)(const double *packed, ptrdiff_t ncols, double *acc);
     /* out[i] += the sum of the LANES partial sums acc[i] */

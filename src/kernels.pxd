@@ -3,27 +3,32 @@
 cdef extern from "kernels.h" nogil:
     const Py_ssize_t LANES, BLOCK, CHUNK, PACK, FEW, MAX_RHS
 
+    ctypedef struct Panel:
+        Py_ssize_t entry_size
+        void tdot(const void *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t ncols,
+                  Py_ssize_t tiles, const double *V, int nrhs, int fresh,
+                  double *acc) noexcept nogil
+        void combine(const void *W, Py_ssize_t ld, const Py_ssize_t *cols, const double *coef,
+                     Py_ssize_t ncols, Py_ssize_t tiles, double *out) noexcept nogil
+        void store(void *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t tiles, double unit,
+                   double *v) noexcept nogil
+        void load(const void *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t rows,
+                  double *v) noexcept nogil
+        void row(const void *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t ncols,
+                 Py_ssize_t row, double *w) noexcept nogil
+        void gather(const void *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t ncols,
+                    const Py_ssize_t *rows, Py_ssize_t count, double *packed) noexcept nogil
+
     ctypedef struct Kernels:
         const char *name
-        void panel_tdot(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t ncols,
-                        Py_ssize_t tiles, const double *V, int nrhs, int fresh,
-                        double *acc) noexcept nogil
-        void panel_combine(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
-                           const double *coef, Py_ssize_t ncols, Py_ssize_t tiles,
-                           double *out) noexcept nogil
+        Panel float64
+        Panel float32
         void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t pairs,
                       Py_ssize_t tiles, const double *rho, const double *secant, double gamma,
                       double *v, double *alpha) noexcept nogil
         bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                          Py_ssize_t pairs, Py_ssize_t n, Py_ssize_t tiles, const double *rho,
                          const double *secant, double theta, double *B) noexcept nogil
-        void panel_store(double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t tiles,
-                         const double *v) noexcept nogil
-        void panel_load(const double *W, Py_ssize_t ld, Py_ssize_t col, Py_ssize_t rows,
-                        double *v) noexcept nogil
-        void panel_gather(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
-                          Py_ssize_t ncols, const Py_ssize_t *rows, Py_ssize_t count,
-                          double *packed) noexcept nogil
         void packed_gram(const double *packed, Py_ssize_t ncols, double *acc) noexcept nogil
         void lane_sum(const double *acc, Py_ssize_t count, double *out) noexcept nogil
         void dot(Py_ssize_t n, const double *a, const double *b, double *acc) noexcept nogil

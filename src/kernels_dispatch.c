@@ -5,7 +5,9 @@
 #include "kernels.h"
 
 #define DECLARE(level)                              \
-    void lbfgsb_fill_panel_##level(Kernels *kernels); \
+    void lbfgsb_fill_panel_float64_##level(Kernels *kernels); \
+    void lbfgsb_fill_panel_float32_##level(Kernels *kernels); \
+    void lbfgsb_fill_sums_##level(Kernels *kernels);   \
     void lbfgsb_fill_few_##level(Kernels *kernels);   \
     void lbfgsb_fill_dense_##level(Kernels *kernels); \
     void lbfgsb_fill_rows_##level(Kernels *kernels);
@@ -21,7 +23,9 @@ static const Kernels *supported[4];
 
 #define FILL(level)                       \
     do {                                  \
-        lbfgsb_fill_panel_##level(&level); \
+        lbfgsb_fill_panel_float64_##level(&level); \
+        lbfgsb_fill_panel_float32_##level(&level); \
+        lbfgsb_fill_sums_##level(&level); \
         lbfgsb_fill_few_##level(&level);   \
         lbfgsb_fill_dense_##level(&level); \
         lbfgsb_fill_rows_##level(&level);  \

@@ -1,9 +1,10 @@
 /* Panel kernels: products with W = [S Y] stored in tiles (see kernels.h).
  *
- * Compiled once for each instruction set with LEVEL and VBYTES (the register width in bytes)
- * defined. Why C: Cython has no vector type, and the loops must keep their partial sums in
- * registers over four tiles to run at the speed of the cache. One read of W, 20 columns, one
- * vector, in the cache of a 2024 x86-64 server core, in microseconds:
+ * Compiled once for each instruction set, with LEVEL and VBYTES (the register width in bytes)
+ * defined, and each type of W's entries, with ENTRY and its name TYPE. All arithmetic is in double:
+ * entries are converted as they are loaded. Why C: Cython has no vector type, and the loops must
+ * keep their partial sums in registers over four tiles to run at the speed of the cache. One read of
+ * W in double, 20 columns, one vector, in the cache of a 2024 x86-64 server core, in microseconds:
  *
  *                                   n = 10,000    100,000
  *   20 dot products with a BLAS             40
@@ -26,19 +27,35 @@
 
 #include "kernels_vector.h"
 
+typedef ENTRY entry;
+typedef entry entries __attribute__((vector_size(VLEN * sizeof(entry))));
+
+/* Entries of W as doubles, in a register. */
+INLINE vec load_entries(const entry *w)
+{
+    return __builtin_convertvector(*(const entries *)w, vec);
+}
+
 enum { GROUP = 4 };           /* tiles held in registers */
+enum { COLUMNS_OF_LINE = 8 / sizeof(entry) };    /* columns of a tile in a cache line */
 enum { AHEAD = 96 * 1024 };   /* bytes of W that are on their way into the second-level cache */
 
-/* How far ahead W is prefetched, in doubles: whole tiles, at least one group of them. */
+/* How far ahead W is prefetched, in entries: whole tiles, at least one group of them. */
 INLINE ptrdiff_t distance(ptrdiff_t ld)
 {
-    ptrdiff_t tiles = AHEAD / (ptrdiff_t)sizeof(double) / ld;
+    ptrdiff_t tiles = AHEAD / (ptrdiff_t)sizeof(entry) / ld;
     return (tiles > GROUP ? tiles : GROUP) * ld;
+}
+
+/* Neighbours in the list of columns share a line: s and y of a pair. */
+INLINE int begins_line(ptrdiff_t c)
+{
+    return c % COLUMNS_OF_LINE == 0;
 }
 
 /* `count` tiles (a constant) of all columns times R vectors. One register of each vector and
  * tile is held while the columns stream past; a register is a part of a tile. */
-INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+INLINE void tdot_group(const entry *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
                        const double *V, double *acc, const int R, const int count,
                        ptrdiff_t ahead, int fresh)
 {
@@ -48,14 +65,14 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
             for (int t = 0; t < count; t++)
                 v[r][t] = load(V + r * BLOCK + t * LANES + part * VLEN);
         for (ptrdiff_t c = 0; c < ncols; c++) {
-            const double *w = W + cols[c] + part * VLEN;
+            const entry *w = W + cols[c] + part * VLEN;
             double *a = acc + c * R * LANES + part * VLEN;
             vec sum[MAX_RHS];
             for (int r = 0; r < R; r++)
                 sum[r] = fresh ? (vec){0} : load(a + r * LANES);
             for (int t = 0; t < count; t++) {
-                vec wt = load(w + t * ld);
-                if (part == 0 && ahead)
+                vec wt = load_entries(w + t * ld);
+                if (part == 0 && ahead && begins_line(c))
                     __builtin_prefetch(w + t * ld + ahead, 0, 2);
                 for (int r = 0; r < R; r++)
                     sum[r] = mul_add(wt, v[r][t], sum[r]);
@@ -66,7 +83,7 @@ INLINE void tdot_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
     }
 }
 
-INLINE void tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+INLINE void tdot(const entry *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
                  ptrdiff_t tiles, const double *V, double *acc, const int R, int fresh)
 {
     ptrdiff_t t = 0, ahead = distance(ld);
@@ -76,7 +93,7 @@ INLINE void tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t
         tdot_group(W + t * ld, ld, cols, ncols, V + t * LANES, acc, R, 1, 0, fresh);
 }
 
-static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+static void panel_tdot(const void *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
                        ptrdiff_t tiles, const double *V, int nrhs, int fresh, double *acc)
 {
     switch (nrhs) {
@@ -88,19 +105,19 @@ static void panel_tdot(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptr
     }
 }
 
-INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+INLINE void combine_group(const entry *W, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, double *out, const int count,
                           ptrdiff_t ahead)
 {
     for (int part = 0; part < PARTS; part++) {
         vec sum[GROUP] = {{0}};
         for (ptrdiff_t c = 0; c < ncols; c++) {
-            const double *w = W + cols[c] + part * VLEN;
+            const entry *w = W + cols[c] + part * VLEN;
             vec e = fill(coef[c]);
             for (int t = 0; t < count; t++) {
-                if (part == 0 && ahead)
+                if (part == 0 && ahead && begins_line(c))
                     __builtin_prefetch(w + t * ld + ahead, 0, 2);
-                sum[t] = mul_add(load(w + t * ld), e, sum[t]);
+                sum[t] = mul_add(load_entries(w + t * ld), e, sum[t]);
             }
         }
         for (int t = 0; t < count; t++)
@@ -108,9 +125,10 @@ INLINE void combine_group(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
     }
 }
 
-static void panel_combine(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+static void panel_combine(const void *panel, ptrdiff_t ld, const ptrdiff_t *cols,
                           const double *coef, ptrdiff_t ncols, ptrdiff_t tiles, double *out)
 {
+    const entry *W = panel;
     ptrdiff_t t = 0, ahead = distance(ld);
     for (; t + GROUP <= tiles; t += GROUP)
         combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, GROUP, ahead);
@@ -118,26 +136,43 @@ static void panel_combine(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
         combine_group(W + t * ld, ld, cols, coef, ncols, out + t * LANES, 1, 0);
 }
 
-static void panel_store(double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles, const double *v)
+static void panel_store(void *panel, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t tiles, double unit,
+                        double *v)
 {
-    for (ptrdiff_t t = 0; t < tiles; t++)
-        memcpy(W + t * ld + col, v + t * LANES, LANES * sizeof(double));
+    double inverse = 1 / unit;
+    for (ptrdiff_t t = 0; t < tiles; t++) {
+        entry *w = (entry *)panel + t * ld + col;
+        if (sizeof(entry) == sizeof(double)) {    /* its unit is 1 */
+            memcpy(w, v + t * LANES, LANES * sizeof(double));
+            continue;
+        }
+        for (int i = 0; i < LANES; i++) {
+            w[i] = (entry)(v[t * LANES + i] * inverse);
+            v[t * LANES + i] = w[i] * unit;
+        }
+    }
 }
 
-static void panel_load(const double *W, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t rows, double *v)
+static void panel_load(const void *panel, ptrdiff_t ld, ptrdiff_t col, ptrdiff_t rows, double *v)
 {
-    ptrdiff_t whole = rows / LANES;
-    for (ptrdiff_t t = 0; t < whole; t++)
-        memcpy(v + t * LANES, W + t * ld + col, LANES * sizeof(double));
-    memcpy(v + whole * LANES, W + whole * ld + col,
-           (size_t)(rows - whole * LANES) * sizeof(double));
+    const entry *W = panel;
+    for (ptrdiff_t i = 0; i < rows; i++)
+        v[i] = W[i / LANES * ld + col + i % LANES];
 }
 
-static void panel_gather(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+static void panel_row(const void *panel, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
+                      ptrdiff_t row, double *w)
+{
+    const entry *first = (const entry *)panel + row / LANES * ld + row % LANES;
+    for (ptrdiff_t c = 0; c < ncols; c++)
+        w[c] = first[cols[c]];
+}
+
+static void panel_gather(const void *panel, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t ncols,
                          const ptrdiff_t *rows, ptrdiff_t count, double *packed)
 {
     for (ptrdiff_t j = 0; j < count; j++) {
-        const double *w = W + rows[j] / LANES * ld + rows[j] % LANES;
+        const entry *w = (const entry *)panel + rows[j] / LANES * ld + rows[j] % LANES;
         for (ptrdiff_t c = 0; c < ncols; c++)
             packed[c * PACK + j] = w[cols[c]];
     }
@@ -146,61 +181,8 @@ static void panel_gather(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, p
             packed[c * PACK + j] = 0.0;
 }
 
-static void packed_gram(const double *packed, ptrdiff_t ncols, double *acc)
+void NAMED_FOR(lbfgsb_fill_panel, TYPE)(Kernels *kernels)
 {
-    for (ptrdiff_t a = 0; a < ncols; a++)
-        for (ptrdiff_t b = 0; b <= a; b++, acc += LANES)
-            for (int part = 0; part < PARTS; part++) {
-                const double *p = packed + a * PACK + part * VLEN;
-                const double *q = packed + b * PACK + part * VLEN;
-                vec sum = load(acc + part * VLEN);
-                for (int t = 0; t < PACK; t += LANES)
-                    sum = mul_add(load(p + t), load(q + t), sum);
-                store(acc + part * VLEN, sum);
-            }
-}
-
-typedef double unaligned_pair __attribute__((vector_size(16), aligned(8)));
-
-static void lane_sum(const double *acc, ptrdiff_t count, double *out)
-{
-    ptrdiff_t i = 0;
-    for (; i + 2 <= count; i += 2) {
-        pair s = quarter_sums(acc + i * LANES), t = quarter_sums(acc + (i + 1) * LANES);
-        *(unaligned_pair *)(out + i) += (pair){s[0], t[0]} + (pair){s[1], t[1]};
-    }
-    for (; i < count; i++) {
-        pair s = quarter_sums(acc + i * LANES);
-        out[i] += s[0] + s[1];
-    }
-}
-
-typedef double unaligned_vec __attribute__((vector_size(VBYTES), aligned(8)));
-
-static void dot(ptrdiff_t n, const double *a, const double *b, double *acc)
-{
-    vec sum[PARTS];
-    ptrdiff_t whole = n / LANES * LANES;
-    for (int part = 0; part < PARTS; part++)
-        sum[part] = load(acc + part * VLEN);
-    for (ptrdiff_t i = 0; i < whole; i += LANES)
-        for (int part = 0; part < PARTS; part++)
-            sum[part] = mul_add(*(const unaligned_vec *)(a + i + part * VLEN),
-                                *(const unaligned_vec *)(b + i + part * VLEN), sum[part]);
-    for (int part = 0; part < PARTS; part++)
-        store(acc + part * VLEN, sum[part]);
-    for (ptrdiff_t i = whole; i < n; i++)
-        acc[i - whole] = mul_add_1(a[i], b[i], acc[i - whole]);
-}
-
-void NAMED(lbfgsb_fill_panel)(Kernels *kernels)
-{
-    kernels->panel_tdot = panel_tdot;
-    kernels->panel_combine = panel_combine;
-    kernels->panel_store = panel_store;
-    kernels->panel_load = panel_load;
-    kernels->panel_gather = panel_gather;
-    kernels->packed_gram = packed_gram;
-    kernels->lane_sum = lane_sum;
-    kernels->dot = dot;
+    kernels->TYPE = (Panel){sizeof(entry), panel_tdot, panel_combine, panel_store, panel_load,
+                            panel_row, panel_gather};
 }

@@ -23,6 +23,7 @@ enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };    /* registers of a tile's co
 #define PASTE2(a, b) a##b
 #define PASTE(a, b) PASTE2(a, b)
 #define NAMED(f) PASTE(PASTE(f, _), LEVEL)
+#define NAMED_FOR(f, type) NAMED(PASTE(PASTE(f, _), type))
 
 INLINE vec load(const double *p) { return *(const vec *)p; }
 INLINE void store(double *p, vec v) { *(vec *)p = v; }

@@ -44,7 +44,7 @@ cdef void read_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
     for block in range((rows + BLOCK - 1) // BLOCK):
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
-        v.simd.panel_tdot(v.W + i * v.count, v.count * LANES, v.columns, v.count,
+        v.simd.float64.tdot(v.W + i * v.count, v.count * LANES, v.columns, v.count,
                           (size + LANES - 1) // LANES, scratch, 1, block == 0, acc)
 
 

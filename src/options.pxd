@@ -1,5 +1,10 @@
 """Every option of the algorithm."""
 
+cdef enum:
+    FLOAT64 = 64
+    FLOAT32 = 32
+
+
 ctypedef struct Options:
     # For Python alone.
     bint check               # compare every factorisation with the matrix
@@ -20,6 +25,7 @@ ctypedef struct Options:
     int threads              # for the solver's own work on large n, at most; 0: as many as pay
     double fun_precision     # relative, of f; 0: that of double, or of what f and g come as
     int secant               # 1: the modified secant equation, 0: the standard one
+    int pairs                # bits of an entry of the pairs of long vectors: 64 or 32
 
 
 cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil

@@ -28,6 +28,7 @@ cdef void default_options(Options *o) noexcept nogil:
     o.threads = 1
     o.fun_precision = 0
     o.secant = 1
+    o.pairs = FLOAT64
 
 
 cdef const char *wrong_option(const Options *o) noexcept nogil:
@@ -60,6 +61,8 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'fun_precision'
     if not 0 <= o.secant <= 1:
         return 'secant'
+    if o.pairs != FLOAT64 and o.pairs != FLOAT32:
+        return 'pairs'
     return NULL
 
 
@@ -79,6 +82,7 @@ EXPECTED = {
     'threads': "at least 1, or 'auto'",
     'fun_precision': '>= 0 and < 1',
     'secant': "'modified' or 'standard'",
+    'pairs': "'float64' or 'float32'",
 }
 
 

@@ -85,7 +85,7 @@ cdef void solver_stop(SolverState *s) noexcept nogil
 cdef bint find_cauchy(SolverState *s) noexcept nogil
 cdef void solver_measure(SolverState *s) noexcept nogil
 cdef void solver_test_limits(SolverState *s) noexcept nogil
-cdef void solver_set_pairs(SolverState *s, Py_ssize_t k, const double *S, const double *Y,
-                           const double *secant) noexcept nogil
+cdef void solver_set_pair(SolverState *state, Py_ssize_t i, const double *s, const double *y,
+                          const double *units, double secant) noexcept nogil
 cdef void solver_point_at_team(SolverState *s) noexcept nogil
 cdef double mismatch_of(const SolverState *s) noexcept nogil

@@ -23,15 +23,14 @@ from lbfgsb._core.box cimport (Box, box_clip, box_free_all, box_place, box_trial
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
-                                   compact_set_pairs, Curvature)
-from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
-                                         few_take_all_pairs)
+                                   compact_set_pair, Curvature, tiles_from)
+from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place)
 from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
                                        line_search_tell)
-from lbfgsb._core.options cimport default_maxcor
+from lbfgsb._core.options cimport FLOAT32, default_maxcor
 from lbfgsb._core.platform cimport platform_free
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_set_precision,
@@ -148,6 +147,8 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     s.B.m = m
     s.box.bounded, s.box.scaled = bounded, scaled
     s.few.used = n <= FEW and not s.options.compact
+    s.B.narrow = s.options.pairs == FLOAT32 and not s.few.used
+    s.B.panel = &s.B.simd.float32 if s.B.narrow else &s.B.simd.float64
     # What W is multiplied with at once: for few variables no more than the new pair.
     columns = 2 if s.few.used else 2 * m + 2
     pairs = 0 if s.few.used else m * (2 * m + 1)
@@ -178,8 +179,8 @@ cdef void solver_destroy(SolverState *s) noexcept nogil:
 cdef void solver_begin(SolverState *s) noexcept nogil:
     """Start a run from box.x, clipped into the bounds."""
     cdef Py_ssize_t i, n = s.box.n
-    cdef double *last_tile = s.B.W + (s.B.tiles - 1) * s.B.tile_length
-    memset(last_tile, 0, s.B.tile_length * sizeof(double))    # rows beyond n stay zero
+    # Rows beyond n stay zero.
+    memset(tiles_from(&s.B, n - 1), 0, s.B.tile_length * s.B.panel.entry_size)
     memset(s.box.d, 0, n * sizeof(double))
     fill(s.box.g, n, NAN)
     compact_reset(&s.B)
@@ -594,12 +595,12 @@ cdef void solver_test_limits(SolverState *s) noexcept nogil:
 # --- a new iterate ------------------------------------------------------------------------
 
 
-cdef void solver_set_pairs(SolverState *s, Py_ssize_t k, const double *S, const double *Y,
-                           const double *secant) noexcept nogil:
-    """Hold the k pairs in the rows of S and Y (k, n), oldest first, with factors secant (k,)."""
-    compact_set_pairs(&s.B, k, S, Y, secant, s.few.rho if s.few.used else NULL)
-    if s.few.used:
-        few_take_all_pairs(&s.few, &s.B)
+cdef void solver_set_pair(SolverState *state, Py_ssize_t i, const double *s, const double *y,
+                          const double *units, double secant) noexcept nogil:
+    """Hold s and y (n,) as pair i, the newest, with this factor; see compact_set_pair."""
+    cdef double s_y = compact_set_pair(&state.B, i, s, y, units, secant)
+    if state.few.used:
+        state.few.rho[i] = 1 / s_y
 
 
 cdef Curvature curvature_of(const SolverState *s, double alpha, double slope) noexcept nogil:
@@ -612,7 +613,7 @@ cdef Curvature curvature_of(const SolverState *s, double alpha, double slope) no
     cdef double slope0 = s.search.slope0, noise, change
     cdef Curvature v
     v.least = -max(s.options.eps_SY, s.precision) * alpha * slope0
-    v.mean, v.change = alpha * (slope - slope0), 0
+    v.mean, v.decrease, v.change = alpha * (slope - slope0), -alpha * slope0, 0
     if s.options.secant:
         noise = max(max(ROUNDED, FEW_UNITS * s.precision) * max(fabs(s.f_old), fabs(s.f)),
                     noise_of(s))

@@ -21,7 +21,8 @@ from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from lbfgsb._core.box cimport box_prefetch, box_trial_rows
-from lbfgsb._core.compact cimport compact_multiply_M, ss, sy, yy
+from lbfgsb._core.compact cimport (compact_apply_units, compact_multiply_M, ss, sy, tiles_from,
+                                   yy)
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
 from lbfgsb._core.kernels cimport BLOCK, LANES, prefetch
 from lbfgsb._core.team cimport MIN, SUMS, carve, padded, run_chunks
@@ -165,8 +166,8 @@ cdef const double *combine_block(const StepContext *v, Py_ssize_t start, Py_ssiz
     cdef Py_ssize_t i
     if v.sub.whole != NULL:
         return v.sub.whole + start
-    B.simd.panel_combine(B.W + start // LANES * B.tile_length, B.tile_length, B.columns,
-                         v.sub.e, 2 * B.k, (size + LANES - 1) // LANES, we)
+    B.panel.combine(tiles_from(B, start), B.tile_length, B.columns, v.sub.e, 2 * B.k,
+                    (size + LANES - 1) // LANES, we)
     if v.box.scaled:
         for i in range(size):
             we[i] *= v.box.scale[start + i]
@@ -261,6 +262,8 @@ cdef void subspace_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *
     Unless it is NULL, `out` (n,) becomes x + d.
     """
     cdef StepContext v = context_of(sub, B, box, cauchy, out)
+    if sub.whole == NULL:
+        compact_apply_units(B, sub.e, B.unit, 2 * B.k, 1)    # W has its columns in units
     take_step(sub, &v)
 
 

@@ -6,6 +6,7 @@ from libc.math cimport INFINITY
 
 from lbfgsb._core.base_solver cimport BaseSolver
 from lbfgsb._core.dense cimport solve_upper, solve_upper_transposed
+from lbfgsb._core.kernels cimport Panel as Panels
 from lbfgsb._core.kernels cimport (BLOCK, CHUNK, LANES, PACK, Kernels, kernels_in_use,
                                    kernels_named)
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, TRY_NEXT, LineSearch,
@@ -36,17 +37,21 @@ def aligned(*shape):
 
 cdef class Panel:
     """Columns (ncols, n) in tiles, last one first, and what the kernels of one level make of
-    them."""
+    them; in float32 if they are."""
 
     cdef const Kernels *simd
+    cdef const Panels *panel
     cdef Py_ssize_t n, ncols, ld, tiles
-    cdef double[::1] W
+    cdef double[::1] W    # memory, in which float32 takes the first half
     cdef Py_ssize_t[::1] cols
 
     def __init__(self, level, columns):
         cdef double[::1] v
         cdef Py_ssize_t c
         self.simd = kernels_named(level)
+        self.panel = &self.simd.float64
+        if columns.dtype == np.float32:
+            self.panel = &self.simd.float32
         self.ncols, self.n = columns.shape
         self.ld, self.tiles = self.ncols * LANES, (self.n + LANES - 1) // LANES
         self.W = aligned(self.tiles * self.ld)
@@ -54,12 +59,15 @@ cdef class Panel:
         for c in range(self.ncols):
             v = padded = aligned(self.tiles * LANES)
             padded[:self.n] = columns[c]
-            self.simd.panel_store(&self.W[0], self.ld, self.cols[c], self.tiles, &v[0])
+            self.panel.store(&self.W[0], self.ld, self.cols[c], self.tiles, 1, &v[0])
+
+    cdef void *tiles_from(self, Py_ssize_t row):
+        return <char *>&self.W[0] + row // LANES * self.ld * self.panel.entry_size
 
     def column(self, Py_ssize_t c):
         """Return column c, (n,)."""
         cdef double[::1] v = np.empty(self.n)
-        self.simd.panel_load(&self.W[0], self.ld, self.cols[c], self.n, &v[0])
+        self.panel.load(&self.W[0], self.ld, self.cols[c], self.n, &v[0])
         return np.asarray(v)
 
     def tdot(self, vectors):
@@ -71,9 +79,9 @@ cdef class Panel:
             size = min(<Py_ssize_t>BLOCK, self.n - first)
             V = padded = aligned(len(vectors), BLOCK)
             padded[:, :size] = vectors[:, first:first + size]
-            self.simd.panel_tdot(&self.W[first // LANES * self.ld], self.ld, &self.cols[0],
-                                 self.ncols, (size + LANES - 1) // LANES, &V[0, 0],
-                                 V.shape[0], first % CHUNK == 0, &acc[0])
+            self.panel.tdot(self.tiles_from(first), self.ld, &self.cols[0], self.ncols,
+                            (size + LANES - 1) // LANES, &V[0, 0], V.shape[0],
+                            first % CHUNK == 0, &acc[0])
             if (first + size) % CHUNK == 0 or first + size == self.n:
                 self.simd.lane_sum(&acc[0], entries, &total[0])
         return np.reshape(total, (self.ncols, -1))
@@ -81,8 +89,8 @@ cdef class Panel:
     def combine(self, const double[::1] coef):
         """Return the sum of the columns times `coef`, (n,)."""
         cdef double[::1] out = aligned(self.tiles * LANES)
-        self.simd.panel_combine(&self.W[0], self.ld, &self.cols[0], &coef[0], self.ncols,
-                                self.tiles, &out[0])
+        self.panel.combine(&self.W[0], self.ld, &self.cols[0], &coef[0], self.ncols, self.tiles,
+                           &out[0])
         return np.asarray(out[:self.n])
 
     def gram(self, const Py_ssize_t[::1] rows):
@@ -91,8 +99,8 @@ cdef class Panel:
         cdef double[::1] packed = aligned(self.ncols * PACK), acc = aligned(entries * LANES)
         cdef double[::1] total = np.zeros(entries)
         for first in range(0, rows.shape[0], PACK):
-            self.simd.panel_gather(&self.W[0], self.ld, &self.cols[0], self.ncols, &rows[first],
-                                   min(<Py_ssize_t>PACK, rows.shape[0] - first), &packed[0])
+            self.panel.gather(&self.W[0], self.ld, &self.cols[0], self.ncols, &rows[first],
+                              min(<Py_ssize_t>PACK, rows.shape[0] - first), &packed[0])
             self.simd.packed_gram(&packed[0], self.ncols, &acc[0])
         self.simd.lane_sum(&acc[0], entries, &total[0])
         return np.asarray(total)

@@ -89,6 +89,7 @@ def test_signature():
         "x_scale": None,
         "fun_precision": None,
         "secant": "modified",
+        "pairs": "float64",
         "args": (),
         "x_shape": None,
     }

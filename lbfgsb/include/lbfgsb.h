@@ -97,6 +97,8 @@ typedef struct {
                                     as pay */
     double fun_precision;        /* 0: that of double; what f is off by, relative, >= 0 and < 1 */
     int secant;                  /* LBFGSB_SECANT_MODIFIED */
+    int pairs;                   /* 64; bits of an entry of the pairs, with 32 they take half the
+                                    memory; of no effect up to 32 variables */
 } lbfgsb_options;
 
 typedef struct {
