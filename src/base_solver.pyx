@@ -15,10 +15,11 @@ from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_
                                          slope_monitor_load, slope_monitor_save)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, TRIAL, Event, mismatch_of, solver_advance,
-                                  solver_begin,
-                                  solver_create, solver_destroy, solver_measure, solver_point,
-                                  solver_point_at_team, solver_set_pair, solver_set_precision,
-                                  solver_stop, solver_tell, solver_test, solver_test_limits)
+                                  solver_begin, solver_create, solver_destroy, solver_measure,
+                                  solver_point, solver_point_at_team, solver_set_pair,
+                                  solver_set_precision, solver_size, solver_stop, solver_tell,
+                                  solver_test, solver_test_limits)
+from lbfgsb._core.team cimport Room
 
 import threading
 
@@ -409,6 +410,15 @@ cdef class BaseSolver:
     def maxcor(self):
         """The number of pairs kept at most, as chosen if it was not given."""
         return self.s.B.m
+
+    @property
+    def _size(self):
+        """The bytes of the one allocation."""
+        cdef SolverState s
+        cdef Room room
+        s.options = self.s.options
+        room = solver_size(&s, self.n, self.s.box.bounded, self.s.box.scaled)
+        return <size_t>room.kept + <size_t>room.work
 
     @property
     def _limits(self):

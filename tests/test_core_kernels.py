@@ -83,6 +83,21 @@ def test_a_column_comes_back_as_it_was_stored(level, n):
 
 
 @every_level
+@every_size
+def test_a_panel_of_float32_has_the_products_of_its_numbers_as_doubles(level, n):
+    rng = np.random.default_rng(n)
+    columns = rng.normal(size=(6, n)).astype(np.float32)
+    vectors, coef, rows = rng.normal(size=(5, n)), rng.normal(size=6), np.arange(0, n, 3)
+    single, double = Panel(level, columns), Panel(level, columns.astype(float))
+    for r in range(1, 6):
+        assert same_bits(single.tdot(vectors[:r]), double.tdot(vectors[:r]))
+    assert same_bits(single.combine(coef), double.combine(coef))
+    assert same_bits(single.gram(rows), double.gram(rows))
+    for c in range(6):
+        assert same_bits(single.column(c), columns[c])
+
+
+@every_level
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 63, 64, 65, 128, 1000])
 def test_the_gram_matrix_over_some_rows_is_that_of_numpy(level, count):
     rng = np.random.default_rng(count)
