@@ -94,6 +94,7 @@ class Options(ctypes.Structure):
         ("threads", ctypes.c_int),
         ("fun_precision", ctypes.c_double),
         ("secant", ctypes.c_int),
+        ("pairs", ctypes.c_int),
     )
 
 

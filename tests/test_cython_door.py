@@ -92,10 +92,11 @@ def test_the_defaults_are_those_of_minimize_lbfgsb():
     assert o.size == ctypes.sizeof(Options)
     assert o.ftarget == -np.inf
     assert (o.callback, o.callback_data, o.x_scale, o.fun_precision) == (None, None, None, 0)
-    assert (o.maxcor, o.secant) == (0, 1)
+    assert (o.maxcor, o.secant, o.pairs) == (0, 1, 64)
     others = {name for name, _ in Options._fields_} - {
         "size", "ftarget", "callback", "callback_data", "x_scale", "fun_precision", "maxcor",
         "secant",
+        "pairs",
     }  # fmt: skip
     assert {name: getattr(o, name) for name in others} == {
         name: parameters[name].default for name in others
@@ -298,7 +299,7 @@ WRONG = {
         ("ftarget", np.nan), ("maxiter", -1), ("maxfun", -1), ("maxls", 0),
         ("max_steplength", 0.0), ("max_steplength", np.nan), ("ftol_linesearch", 0.0),
         ("ftol_linesearch", 0.9), ("gtol_linesearch", 1.0), ("gtol_linesearch", np.nan),
-        ("xtol_linesearch", -0.1), ("eps_SY", -1.0), ("threads", 0),
+        ("xtol_linesearch", -0.1), ("eps_SY", -1.0), ("threads", -1), ("pairs", 16),
     ]
 }  # fmt: skip
 
@@ -622,7 +623,7 @@ def declarations(path, comment):
         re.M,
     )
     names = [name for _, name in fields]
-    return statuses, fields[names.index("fun") : names.index("secant") + 1]
+    return statuses, fields[names.index("fun") : names.index("pairs") + 1]
 
 
 def test_the_header_and_the_pxd_declare_the_same():

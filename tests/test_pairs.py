@@ -93,7 +93,7 @@ def test_hess_inv_shows_them_as_float64():
 # --- sizes that float32 does not have -----------------------------------------------------
 
 
-@pytest.mark.parametrize("f_size", [1e-150, 1e-50, 1.0, 1e50, 1e150])
+@pytest.mark.parametrize("f_size", [1e-100, 1e-50, 1.0, 1e50, 1e100])
 @pytest.mark.parametrize("x_size", [1e-3, 1.0, 1e40])
 def test_units_follow_the_size_of_f_and_x(f_size, x_size):
     def fun(x):
