@@ -10,14 +10,14 @@ projected gradient P(x − g) − x (Byrd, Lu, Nocedal, Zhu 1995, eq. 6.1).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds
 
 from lbfgsb._core.box import all_finite, kind_of_box
-from lbfgsb._core.objective import describe
+from lbfgsb._core.objective import describe, is_plain_start, plain_pairs
 from lbfgsb._types import Vector
 
 _REAL_KINDS = frozenset("fiub")
@@ -57,6 +57,8 @@ def as_start(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
     >>> as_start(0.5)
     array([0.5])
     """
+    if not copy and is_plain_start(x0):
+        return cast(Vector, x0)
     a = _as_array(name, x0, "a vector of real numbers")
     if a.size == 0:
         raise ValueError(f"{name} cannot be an empty vector! It has shape {a.shape}.")
@@ -373,6 +375,9 @@ def _broadcast(side: str, value: Any, n: int, no_bound: float) -> Vector:
 
 def _split_pairs(bounds: Any, n: int) -> tuple[Vector, Vector]:
     """Return the two columns of n pairs as fresh vectors."""
+    plain = plain_pairs(bounds, n)
+    if plain is not None:
+        return plain
     a = _as_array("bounds", bounds, f"a pair (min, max) for each of the {n} elements of x0")
     if a.shape != (n, 2):
         raise ValueError(_what_is_wrong_with_shape(bounds, a, n))

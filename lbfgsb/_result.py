@@ -199,7 +199,7 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
         status=status,
         message=message,
         success=success,
-        hess_inv=LazyInvHessProduct(memory, solver.n, solver._details["pairs"]),
+        hess_inv=LazyInvHessProduct(memory, solver.n, solver._pair_count),
         projected_gradient=solver.projected_gradient,
         gradient_mismatch=solver.gradient_mismatch,
     )

@@ -412,6 +412,11 @@ cdef class BaseSolver:
         return self.s.B.m
 
     @property
+    def _pair_count(self):
+        """The number of pairs held."""
+        return self.s.B.k
+
+    @property
     def _size(self):
         """The bytes of the one allocation."""
         cdef SolverState s

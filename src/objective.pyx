@@ -5,16 +5,19 @@ are. Everything else that is real and of the right size is converted; the rest i
 names what came.
 """
 cimport numpy as cnp
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
-from libc.math cimport NAN
+from libc.math cimport INFINITY, NAN, isfinite
 
 import reprlib
 
 import numpy as np
 
 cnp.import_array()
+
+# Every int up to this is a double.
+cdef object EXACT = 2**53
 
 cdef extern from *:
     """
@@ -235,3 +238,56 @@ cdef class CompiledObjective:
         if stopped:
             raise StopIteration('the compiled objective returned a value that is not zero')
         return f, g
+
+
+# --- a start and bounds that need no conversion: many small problems are glad of it --------
+
+
+def is_plain_start(x):
+    """Return whether x is a vector of float64, contiguous, aligned, finite and not empty."""
+    cdef const double *values
+    cdef bint finite = True
+    cdef Py_ssize_t i, n
+    if not (cnp.PyArray_CheckExact(x) and cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64
+            and cnp.PyArray_NDIM(x) == 1 and cnp.PyArray_ISCARRAY_RO(x)):
+        return False
+    values, n = <const double *>cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x)
+    with nogil:
+        for i in range(n):
+            finite = finite and isfinite(values[i])
+    return finite and n > 0
+
+
+def plain_pairs(bounds, Py_ssize_t n):
+    """Return the lower and upper bounds, each (n,), of a list of n pairs of float, int and None.
+
+    None if `bounds` is anything else: what may be right all the same is for others to find out.
+    """
+    cdef Py_ssize_t i
+    cdef double *low
+    cdef double *high
+    if type(bounds) is not list or len(<list>bounds) != n:
+        return None
+    lower, upper = new_vector(n), new_vector(n)
+    low, high = vector_data(lower), vector_data(upper)
+    for i in range(n):
+        pair = (<list>bounds)[i]
+        if type(pair) is not tuple or len(<tuple>pair) != 2:
+            return None
+        if not (set_bound(&low[i], (<tuple>pair)[0], -INFINITY)
+                and set_bound(&high[i], (<tuple>pair)[1], INFINITY)):
+            return None
+    return lower, upper
+
+
+cdef bint set_bound(double *bound, value, double no_bound) except -1:
+    """False if `value` is no float, no int that a double holds, and not None."""
+    if value is None:
+        bound[0] = no_bound
+    elif PyFloat_CheckExact(value):
+        bound[0] = PyFloat_AS_DOUBLE(value)
+    elif type(value) is int and -EXACT <= value <= EXACT:
+        bound[0] = value
+    else:
+        return False
+    return True

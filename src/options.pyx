@@ -124,3 +124,14 @@ cdef class CheckedOptions:
 
     def __reduce__(self):
         return CheckedOptions, (self.values(),)
+
+
+def same_objects(tuple a, tuple b):
+    """Return whether two tuples hold the same objects: those of equal value may differ in type."""
+    cdef Py_ssize_t i
+    if len(a) != len(b):
+        return False
+    for i in range(len(a)):
+        if a[i] is not b[i]:
+            return False
+    return True
