@@ -10,6 +10,7 @@ from lbfgsb._core.box cimport box_free_all, box_set_path
 from lbfgsb._core.compact cimport compact_get_column, compact_reset
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
 from lbfgsb._core.line_search cimport line_search_promise
+from lbfgsb._core.objective cimport new_vector, vector_data
 from lbfgsb._core.options cimport CheckedOptions, default_maxcor
 from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
                                          slope_monitor_load, slope_monitor_save)
@@ -107,15 +108,14 @@ cdef class BaseSolver:
 
     cdef object vector(self, double **v):
         """A copy of the vector (n,) at v[0]; None if there is none."""
-        cdef double[::1] out
-        array = np.empty(self.n)
-        out = array
+        array = new_vector(self.n)
+        cdef double *out = vector_data(array)
         cdef bint counted = guard_read(&self.guard)
         try:
             if v[0] == NULL:
                 return None
             with nogil:
-                memcpy(&out[0], v[0], self.n * sizeof(double))
+                memcpy(out, v[0], self.n * sizeof(double))
         finally:
             guard_end_read(&self.guard, counted)
         return array
@@ -129,13 +129,12 @@ cdef class BaseSolver:
 
     def _point(self):
         """Return where f and g are wanted, a fresh array."""
-        cdef double[::1] out
-        array = np.empty(self.n)
-        out = array
+        array = new_vector(self.n)
+        cdef double *out = vector_data(array)
         cdef bint counted = guard_read(&self.guard)
         try:
             with nogil:
-                solver_point(&self.s, &out[0])
+                solver_point(&self.s, out)
         finally:
             guard_end_read(&self.guard, counted)
         return array
