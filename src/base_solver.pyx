@@ -7,8 +7,9 @@ from libc.math cimport NAN
 from libc.string cimport memcpy
 
 from lbfgsb._core.box cimport box_free_all, box_set_path
-from lbfgsb._core.compact cimport compact_get_column, compact_reset
+from lbfgsb._core.compact cimport Compact, compact_get_column, compact_reset
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
+from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.line_search cimport line_search_promise
 from lbfgsb._core.options cimport CheckedOptions
 from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
@@ -46,6 +47,9 @@ def unscaled_pairs(S, Y, scale):
     """Return pairs in the units of x, from those kept in a snapshot, and the snapshot's scale."""
     return (S, Y) if scale is None else (S * scale, Y / scale)
 
+
+# A snapshot of a run with at most so many variables has no Gram matrices.
+FEW_VARIABLES = FEW
 
 # The backward error that is_check_factorizations lets pass, in rounding units a row.
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
@@ -452,22 +456,38 @@ cdef class BaseSolver:
 
     # --- snapshots ------------------------------------------------------------------------
 
-    def _snapshot(self):
+    def _snapshot(self, bint pairs=True):
         """Return everything that a run needs to go on to the same bits: a dict of arrays
-        and numbers, with no reference to this solver."""
+        and numbers, with no reference to this solver. Without `pairs` S and Y are None in it, for
+        those who take them from _load_column."""
         cdef bint counted = guard_read(&self.guard)
         try:
-            return self.snapshot()
+            return self.snapshot(pairs)
         finally:
             guard_end_read(&self.guard, counted)
 
-    cdef dict snapshot(self):
+    def _load_column(self, Py_ssize_t column, Py_ssize_t first, double[::1] out):
+        """Copy len(out) rows of a column of W, as it is kept, from the row `first` on, a multiple
+        of LANES: column 2i is s_i, 2i + 1 is y_i, oldest first.
+
+        For those who write W down without a copy of it; between _begin_read and _end_read.
+        """
+        cdef Compact *B = &self.s.B
+        cdef Py_ssize_t rows = out.shape[0]
+        if not (0 <= column < 2 * B.k and first % LANES == 0 and 0 <= first
+                and 0 < rows <= self.n - first):
+            raise IndexError('no such part of W')
+        with nogil:
+            B.simd.panel_load(B.W + first // LANES * B.tile_length, B.tile_length,
+                              B.columns[column], rows, &out[0])
+
+    cdef dict snapshot(self, bint pairs=True):
         cdef SolverState *s = &self.s
         cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
             s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
-        S, Y = self._scaled_pairs()
+        S, Y = self._scaled_pairs() if pairs else (None, None)
         snapshot = {
-            'version': 1, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
+            'version': 1, 'options': <dict>s.options, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
             'lower': self.vector(&s.box.lower) if s.box.bounded else None,
             'upper': self.vector(&s.box.upper) if s.box.bounded else None,
             'scale': self._scale, 'theta': s.B.theta,
