@@ -20,7 +20,8 @@ cdef class BaseSolver:
     cdef bint tell(self, double f, const double[::1] g) except -1
     cdef int advance(self) except -1
     cdef int set_maxcor(self, Py_ssize_t maxcor) except -1
-    cdef dict snapshot(self, bint pairs=*)
+    cdef object kept(self, double **v, bint copied)
+    cdef dict snapshot(self, bint copied=*)
     cdef object _square(self, const double *gram)
     cdef int _set_square(self, double *gram, values) except -1
     cdef int _set_vector(self, double *v, values) except -1

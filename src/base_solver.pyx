@@ -456,13 +456,16 @@ cdef class BaseSolver:
 
     # --- snapshots ------------------------------------------------------------------------
 
-    def _snapshot(self, bint pairs=True):
+    def _snapshot(self, bint copied=True):
         """Return everything that a run needs to go on to the same bits: a dict of arrays
-        and numbers, with no reference to this solver. Without `pairs` S and Y are None in it, for
-        those who take them from _load_column."""
+        and numbers, with no reference to this solver.
+
+        If not `copied`, its vectors are the solver's own memory, not to be looked at after
+        _end_read, and S and Y are None: they come from _load_column.
+        """
         cdef bint counted = guard_read(&self.guard)
         try:
-            return self.snapshot(pairs)
+            return self.snapshot(copied)
         finally:
             guard_end_read(&self.guard, counted)
 
@@ -481,16 +484,21 @@ cdef class BaseSolver:
             B.simd.panel_load(B.W + first // LANES * B.tile_length, B.tile_length,
                               B.columns[column], rows, &out[0])
 
-    cdef dict snapshot(self, bint pairs=True):
+    cdef object kept(self, double **v, bint copied):
+        """The vector at v[0] in a snapshot."""
+        return self.vector(v) if copied else np.asarray(<double[:self.n]>v[0])
+
+    cdef dict snapshot(self, bint copied=True):
         cdef SolverState *s = &self.s
         cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
             s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
-        S, Y = self._scaled_pairs() if pairs else (None, None)
+        S, Y = self._scaled_pairs() if copied else (None, None)
         snapshot = {
-            'version': 1, 'options': <dict>s.options, 'x': self.x, 'g': self.jac, 'S': S, 'Y': Y,
-            'lower': self.vector(&s.box.lower) if s.box.bounded else None,
-            'upper': self.vector(&s.box.upper) if s.box.bounded else None,
-            'scale': self._scale, 'theta': s.B.theta,
+            'version': 1, 'options': <dict>s.options, 'S': S, 'Y': Y,
+            'x': self.kept(&s.box.x, copied), 'g': self.kept(&s.box.g, copied),
+            'lower': self.kept(&s.box.lower, copied) if s.box.bounded else None,
+            'upper': self.kept(&s.box.upper, copied) if s.box.bounded else None,
+            'scale': self.kept(&s.box.scale, copied) if s.box.scaled else None, 'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
                         s.box.g_free_squared, s.box.t_min, s.precision, s.noise, s.f_low,
                         s.gain),
@@ -505,10 +513,10 @@ cdef class BaseSolver:
             snapshot['gram_free'] = self._square(s.B.gram_free)
             snapshot['status'] = np.asarray(<signed char[:self.n]>s.box.status).copy()
         if searching:
-            snapshot['d'] = self.vector(&s.box.d)
+            snapshot['d'] = self.kept(&s.box.d, copied)
             snapshot['search'] = s.search
             if s.search.alpha_x != 0:
-                snapshot['g_best'] = self.vector(&s.g_best)
+                snapshot['g_best'] = self.kept(&s.g_best, copied)
         return snapshot
 
     def _restore(self, dict snapshot):
