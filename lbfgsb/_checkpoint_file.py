@@ -205,11 +205,11 @@ def write_run(
 def write_result(file: IO[bytes], result: Result, memory: Memory) -> None:
     """Write a result; a solver that waits in its memory is not copied for that."""
     solver = memory._solver
-    numbers = {name: result[name] for name in _NUMBERS} | {"stopped": None}
     if solver is not None:
         write_run(file, solver, memory.extra, kind="run")
     else:
-        _write_snapshot(file, memory.snapshot(), result=numbers, kind="run")
+        numbers = {name: result[name] for name in _NUMBERS}
+        _write_snapshot(file, memory.snapshot(), result=numbers | {"stopped": None}, kind="run")
 
 
 _NUMBERS = (
@@ -219,18 +219,17 @@ _NUMBERS = (
 
 
 def _numbers_of(solver: BaseSolver) -> dict[str, Any]:
-    status, success, message = ending(solver)
-    numbers = {name: getattr(solver, name) for name in _NUMBERS if hasattr(BaseSolver, name)}
+    numbers = dict(zip(("status", "success", "message"), ending(solver), strict=True))
     why = solver._stop_reason
     stopped = None if why is None else [str(why), isinstance(why, Limit)]
     return {
-        **numbers, "status": status, "success": success, "message": message, "stopped": stopped
-    }  # fmt: skip
+        name: numbers[name] if name in numbers else getattr(solver, name) for name in _NUMBERS
+    } | {"stopped": stopped}
 
 
 def _write_snapshot(file: IO[bytes], snapshot: dict[str, Any], **header: Any) -> None:
     _check_names(snapshot)
-    fields = {name: value for name, value in snapshot.items() if name in FIELDS}
+    fields = {name: snapshot[name] for name in FIELDS if name in snapshot}
     n = snapshot["x"].size
     if "iterates" in snapshot:
         for name, vectors in zip("xg", snapshot["iterates"], strict=True):
@@ -280,7 +279,8 @@ def _write(file: IO[bytes], arrays: dict[str, Any], **header: Any) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as members:
         _put(members, file, _MARK, np.array(FORMAT, _INT))
         fields = {name: _put(members, file, name, array) for name, array in arrays.items()}
-        header = {"format": FORMAT, "library": _library(), **header, "fields": fields}
+        header = {"format": FORMAT, "library": _library(), **header}
+        header = dict(sorted(header.items())) | {"fields": fields}
         text = json.dumps(_finite(header), allow_nan=False, ensure_ascii=False, indent=1)
         _put(members, file, "header", np.frombuffer(text.encode(), np.uint8))
 

@@ -56,9 +56,14 @@ class Keeper:
         self.every = None if every is None else as_count("every", every)
         self.seconds = None if seconds is None else as_number("seconds", seconds)
         self.keep = as_count("keep", keep)
-        self.start: str | None = None  # `digest` of x0
-        self.on_disk: tuple[Any, ...] | None = None  # `_mark` of what the newest file has
+        # Of the run under way: `digest` of its x0, and `mark` of what the newest file has.
+        self.start: str | None = None
+        self.on_disk: tuple[Any, ...] | None = None
         self._begin = self._last = self._spent = 0.0
+
+    def is_at(self, path: str) -> bool:
+        """Return whether it writes that file."""
+        return os.path.abspath(self.path) == os.path.abspath(path)
 
     def begin_run(self, state: OptimizeResult | None) -> None:
         """Find out what can be found out before anything is evaluated.
@@ -77,7 +82,7 @@ class Keeper:
                 f"{self.path} is no checkpoint of lbfgsb, and is not written over", "foreign"
             )
         _durable.remove_leftovers(self.path)
-        if source.mark()[0] == 0 or self.start is None:
+        if self.start is None:
             self.start = digest(source.x())
         self._begin = self._last = time.perf_counter()
         self._spent, self._one = 0.0, _FIRST + source.size() / _SPEED
@@ -100,6 +105,7 @@ class Keeper:
         source = source_of(state)
         if source.mark() != self.on_disk and source.evaluations() > 0 and source.is_whole():
             self._save(source)
+        self.start = self.on_disk = None
 
     def _save(self, source: _Run | _Batch) -> None:
         begin = time.perf_counter()
@@ -275,7 +281,7 @@ def find(path: str) -> Content | None:
 
 
 def keep_run(
-    path: str | os.PathLike[str], callbacks: list[Any]
+    path: str | os.PathLike[str], callbacks: list[Any], x0: Vector
 ) -> tuple[Content | None, list[Any]]:
     """Have a run written down at `path`, and find where it goes on.
 
@@ -284,6 +290,8 @@ def keep_run(
     path : path-like
     callbacks : list
         Of the run. A `lbfgsb.callbacks.Checkpoint` of the same path among them does the writing.
+    x0 : ndarray
+        The start that was given.
 
     Returns
     -------
@@ -295,14 +303,13 @@ def keep_run(
     name = as_path("checkpoint", path)
     found = find(name)
     keepers = [keeper for each in callbacks if (keeper := keeper_of(each)) is not None]
-    if not any(os.path.abspath(keeper.path) == os.path.abspath(name) for keeper in keepers):
+    if not any(keeper.is_at(name) for keeper in keepers):
         keepers.append(Keeper(name))
         callbacks = [*callbacks, keepers[-1]]
-    if found is not None:
-        for keeper in keepers:
-            keeper.start = found.header.get("start")
-            if os.path.abspath(keeper.path) == os.path.abspath(name):
-                keeper.on_disk = mark_of(found)
+    for keeper in keepers:
+        keeper.start = digest(x0) if found is None else found.header.get("start")
+        if found is not None:
+            keeper.on_disk = mark_of(found) if keeper.is_at(name) else None
     return found, callbacks
 
 
@@ -338,22 +345,22 @@ def is_over(content: Content, options: dict[str, Any]) -> bool:
     return same and content.header["result"]["status"] in (0, 2, 3)
 
 
-def check_start(path: str, content: Content, x0: Vector, x: Vector) -> None:
+def check_start(path: str, content: Content, x0: Vector, clipped: Vector, x: Vector) -> None:
     """Raise ValueError if a checkpoint is not of the run that starts from x0.
 
     Parameters
     ----------
     path : str
     content : Content
-    x0 : ndarray
-        The start that was given, in the bounds.
+    x0, clipped : ndarray
+        The start that was given, and that point in the bounds, which a callback alone knows.
     x : ndarray
         The checkpoint's; from there is allowed too.
     """
     if x0.shape != x.shape:
         raise ValueError(f"{path} is of a run with x of shape {x.shape}; x0 has {x0.shape}")
     start = content.header.get("start")
-    if start is not None and start != digest(x0) and not np.array_equal(x0, x):
+    if start not in (None, digest(x0), digest(clipped)) and not np.array_equal(x0, x):
         raise ValueError(
             f"{path} is of a run that began at another x0; delete the file to begin a new one, or "
             "give its own x as x0 to go on"

@@ -318,7 +318,7 @@ def minimize_lbfgsb(
     if path is not None:
         from lbfgsb._keeper import keep_run  # what it imports is for those who want it
 
-        found, callbacks = keep_run(path, callbacks)
+        found, callbacks = keep_run(path, callbacks, start)
         checkpoint = None
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
@@ -326,7 +326,7 @@ def minimize_lbfgsb(
         solver = BaseSolver(start, lower, upper, options, scale)
         extra: dict[str, Any] = {}
         if found is not None:
-            solver, extra = _go_on(str(path), found, solver, options, scale)
+            solver, extra = _go_on(str(path), found, start, solver, options, scale)
         elif checkpoint is not None:
             assert not isinstance(checkpoint, (str, os.PathLike))
             extra = _resume(solver, start, checkpoint)
@@ -378,6 +378,7 @@ _START = 0
 def _go_on(
     path: str,
     found: Content,
+    start: Vector,
     solver: BaseSolver,
     options: CheckedOptions,
     scale: Vector | None,
@@ -388,8 +389,10 @@ def _go_on(
     ----------
     path, found
         The checkpoint.
+    start : ndarray
+        The x0 that was given now.
     solver : BaseSolver
-        At the start that was given now.
+        At that, in the bounds.
     options, scale
         What it was made with.
     """
@@ -399,7 +402,7 @@ def _go_on(
     if found.header["kind"] == "batch":
         wrong_kind(path, "batch", "one run; it is for minimize_batch")
     result = result_of(found)
-    check_start(path, found, solver.x, result.x)
+    check_start(path, found, start, solver.x, result.x)
     if not np.array_equal(solver.x, result.x):
         lower, upper = solver._bounds
         del solver  # its memory too

@@ -214,9 +214,13 @@ def minimize_batch(
     if checkpoint is not None:
         from lbfgsb._keeper import keep_run  # what it imports is for those who want it
 
-        found, callbacks = keep_run(checkpoint, callbacks)
+        found, callbacks = keep_run(checkpoint, callbacks, starts)
     solvers = Lockstep(starts, lower, upper, options, scale)
-    why = {} if found is None else _go_on(str(checkpoint), found, solvers, lower, upper, scale)
+    why = (
+        {}
+        if found is None
+        else _go_on(str(checkpoint), found, starts, solvers, lower, upper, scale)
+    )
     del starts, lower, upper, found  # the solvers have their own
     watch = _Watch(callbacks, solvers, why)
     with watch:
@@ -227,6 +231,7 @@ def minimize_batch(
 def _go_on(
     path: str,
     found: Content,
+    starts: Vector,
     solvers: Lockstep,
     lower: Vector | None,
     upper: Vector | None,
@@ -239,8 +244,8 @@ def _go_on(
     header, snapshots = found
     if header["kind"] != "batch":
         wrong_kind(path, header["kind"], "a batch; it is for minimize_lbfgsb")
-    x0 = solvers.state()["x"]
-    check_start(path, found, x0, np.stack([snapshot["x"] for snapshot in snapshots]))
+    x = np.stack([snapshot["x"] for snapshot in snapshots])
+    check_start(path, found, starts, solvers.state()["x"], x)
     for i, snapshot in enumerate(snapshots):
         for name, side, none in (("lower", lower, -np.inf), ("upper", upper, np.inf)):
             row = none if side is None else side[min(i, len(side) - 1)]
