@@ -143,8 +143,8 @@ def _check_names(snapshot: dict[str, Any]) -> None:
 
 
 def _shape(field: Field, n: int, k: int) -> tuple[int | None, ...]:
-    sizes: dict[str | int, int | None] = {"n": n, "k": k, "2k": 2 * k, "*": None}
-    return tuple(sizes.get(size, size) for size in field.shape)  # type: ignore[misc]
+    sizes: dict[str, int | None] = {"n": n, "k": k, "2k": 2 * k, "*": None}
+    return tuple(sizes[size] if isinstance(size, str) else size for size in field.shape)
 
 
 # --- writing ------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def _put(members: zipfile.ZipFile, file: IO[bytes], name: str, array: Any) -> di
         np.lib.format.write_array_header_1_0(member, description)
         begun = file.tell()
         for piece in array.pieces() if isinstance(array, Rows) else [array.reshape(-1)]:
-            data = memoryview(piece.view(np.uint8))
+            data = piece.view(np.uint8).data
             for first in range(0, len(data), _PIECE):
                 member.write(data[first : first + _PIECE])
                 end = file.tell()
@@ -451,7 +451,7 @@ def _get(members: zipfile.ZipFile, name: str) -> Any:
         if dtype.hasobject or fortran or size != info.file_size - member.tell():
             raise ValueError(f"{name} is no array of the size of its member")
         array = np.empty(shape, dtype)
-        data = memoryview(array.reshape(-1).view(np.uint8))
+        data = array.reshape(-1).view(np.uint8).data
         for first in range(0, size, _PIECE):
             piece = member.read(min(_PIECE, size - first))
             data[first : first + len(piece)] = piece

@@ -237,7 +237,7 @@ def as_path(name: str, path: Any) -> str:
 
 def digest(x0: Vector) -> str:
     """Return what tells the start of a run from others."""
-    return hashlib.sha256(np.ascontiguousarray(x0)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(x0).data).hexdigest()
 
 
 def find(path: str) -> Content | None:

@@ -286,18 +286,18 @@ def batch_of(found: Content) -> BatchResult:
     """Return the result that the checkpoint of a batch has, as it stood."""
     snapshots = found.snapshots
     x = np.stack([snapshot["x"] for snapshot in snapshots])
-    sides: list[Vector | None] = [None, None]
-    if any(snapshot["lower"] is not None for snapshot in snapshots):
-        for side, (name, none) in enumerate((("lower", -np.inf), ("upper", np.inf))):
-            rows = [
-                np.full(x.shape[1], none) if snapshot[name] is None else snapshot[name]
-                for snapshot in snapshots
-            ]
-            sides[side] = np.stack(rows)
+    lower, upper = _sides(snapshots, "lower", -np.inf), _sides(snapshots, "upper", np.inf)
     options = CheckedOptions(snapshots[0]["options"] | {"threads": 1})
-    solvers = Lockstep(x, *sides, options, snapshots[0]["scale"])
+    solvers = Lockstep(x, lower, upper, options, snapshots[0]["scale"])
     why = _restore(solvers, found, reopen=False)
     return _make_result(solvers.state(), solvers.rounds, why)
+
+
+def _sides(snapshots: list[dict[str, Any]], name: str, none: float) -> Vector:
+    """Return a side of the bounds of all problems, (B, n)."""
+    return np.stack(
+        [np.full(s["x"].shape, none) if s[name] is None else s[name] for s in snapshots]
+    )
 
 
 def _run(

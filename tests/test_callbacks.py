@@ -46,6 +46,7 @@ from lbfgsb import (
     scipy_method,
 )
 from lbfgsb.callbacks import (
+    Checkpoint,
     EarlyStopping,
     History,
     JSONLines,
@@ -260,6 +261,7 @@ EACH = {
     "StopOnSignal": lambda folder: StopOnSignal(),
     "Print": lambda folder: Print(file=io.StringIO()),
     "JSONLines": lambda folder: JSONLines(folder / "run.jsonl"),
+    "Checkpoint": lambda folder: Checkpoint(folder / "run.npz", every=2),
     "TensorBoard": lambda folder: TensorBoard(Writer()),
     "LivePlot": lambda folder: live_plot(),
 }

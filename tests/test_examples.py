@@ -46,6 +46,26 @@ def run(program, *arguments, cwd, output=OUTPUT):
     assert result.stdout == output, result.stderr
 
 
+def test_a_run_that_is_preempted(tmp_path):
+    path = tmp_path / "run.npz"
+    command = [sys.executable, EXAMPLES / "preempted.py", path]
+    pipes = {"stdout": subprocess.PIPE, "text": True}
+    starts, code = 0, 75
+    while code == 75:
+        process = subprocess.Popen(command, **pipes)
+        if starts < 3:
+            name = None if not path.exists() else path.stat().st_ino
+            while process.poll() is None and not path.exists():
+                time.sleep(0.01)
+            time.sleep(0.5 if name is None else 2.0)
+            process.terminate()
+        printed, code = process.communicate()[0], process.returncode
+        starts += 1
+    assert code == 0
+    whole = subprocess.run([*command[:2], tmp_path / "whole"], **pipes, check=True)
+    assert printed == whole.stdout
+
+
 def test_ctypes(tmp_path):
     build(FOLDER / "chain.c", tmp_path / "chain.so", "-Wall", "-Wextra", "-Werror")
     run("objectives/with_ctypes.py", cwd=tmp_path)
