@@ -148,6 +148,8 @@ def _solver_of(content: Content) -> Solver:
     options["is_check_factorizations"] = snapshot["options"]["check"]
     if options["fun_precision"] == 0:
         options["fun_precision"] = None
+    if options["threads"] == 0:
+        options["threads"] = "auto"
     bounds = None
     if snapshot["lower"] is not None:
         bounds = np.stack([snapshot["lower"], snapshot["upper"]], axis=1)

@@ -180,6 +180,7 @@ def test_a_solver_that_has_asked_nothing_is_loaded_so(path):
 
 def test_the_options_of_a_solver_are_in_the_file(path):
     given = {"maxcor": 3, "maxls": 7, "gtol_linesearch": 0.8, "is_check_factorizations": True}
+    given |= {"threads": "auto"}
     save_checkpoint(path, Solver(X0, **given))
     header = json.loads(bytes(np.load(path)["header"]))
     assert header["options"]["maxls"] == 7
