@@ -62,6 +62,15 @@ def path(tmp_path):
     return tmp_path / "run.npz"
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """A busy disk takes a tenth of a second for an fsync, and these tests ask for thousands.
+
+    When it is called is what the tests of a power cut look at; the runs that are killed wait.
+    """
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 class Interrupted(Exception):
     pass
 
