@@ -23,8 +23,8 @@ from lbfgsb._core.platform cimport (platform_add, platform_free, platform_load,
                                     platform_sleep, platform_store)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
                                   mismatch_of, solver_begin, solver_create, solver_destroy,
-                                  solver_place, solver_point_at_team, solver_set_precision, solver_size, solver_stop,
-                                  solver_tell, solver_test)
+                                  solver_place, solver_point_at_team, solver_set_precision,
+                                  solver_size, solver_stop, solver_tell, solver_test)
 from lbfgsb._core.team cimport Room, aligned_block, allowed_threads, most_threads
 
 import threading
