@@ -50,6 +50,7 @@ __version__ = "2.0.0.dev0"
 # results are SciPy's, and to import scipy.optimize takes several times as long as to import NumPy.
 _HOMES = {
     "_bounds": "get_grad_projection_inf_norm",
+    "_checkpoint_file": "CheckpointError CheckpointWarning",
     "_endings": "GradientWarning",
     "_environment": "Report",
     "_hess_inv": "extract_hess_inv_diag",
@@ -62,21 +63,27 @@ _HOMES = {
     "benchmarks": "ackley ackley_grad beale beale_grad griewank griewank_grad quartic quartic_grad "
     "rastrigin rastrigin_grad rosenbrock rosenbrock_grad sphere sphere_grad styblinski_tang "
     "styblinski_tang_grad",
+    "checkpoint": "load_checkpoint save_checkpoint",
     "diagnostics": "check_gradient diagnose",
     "plotting": "plot_bounds plot_convergence",
     "scipy_compat": "fmin_l_bfgs_b is_patched patch_scipy patched_scipy scipy_method unpatch_scipy",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
-_MODULES = {"batch", "benchmarks", "callbacks", "diagnostics", "plotting", "scipy_compat"}
+_MODULES = {
+    *("batch", "benchmarks", "callbacks", "checkpoint", "diagnostics", "plotting", "scipy_compat"),
+}
 
 if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb import batch as batch
     from lbfgsb import benchmarks as benchmarks
     from lbfgsb import callbacks as callbacks
+    from lbfgsb import checkpoint as checkpoint
     from lbfgsb import diagnostics as diagnostics
     from lbfgsb import plotting as plotting
     from lbfgsb import scipy_compat as scipy_compat
     from lbfgsb._bounds import get_grad_projection_inf_norm as get_grad_projection_inf_norm
+    from lbfgsb._checkpoint_file import CheckpointError as CheckpointError
+    from lbfgsb._checkpoint_file import CheckpointWarning as CheckpointWarning
     from lbfgsb._endings import GradientWarning as GradientWarning
     from lbfgsb._environment import Report as Report
     from lbfgsb._hess_inv import extract_hess_inv_diag as extract_hess_inv_diag
@@ -102,6 +109,8 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb.benchmarks import sphere_grad as sphere_grad
     from lbfgsb.benchmarks import styblinski_tang as styblinski_tang
     from lbfgsb.benchmarks import styblinski_tang_grad as styblinski_tang_grad
+    from lbfgsb.checkpoint import load_checkpoint as load_checkpoint
+    from lbfgsb.checkpoint import save_checkpoint as save_checkpoint
     from lbfgsb.diagnostics import check_gradient as check_gradient
     from lbfgsb.diagnostics import diagnose as diagnose
     from lbfgsb.plotting import plot_bounds as plot_bounds

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,7 @@ from lbfgsb._bounds import as_bounds, as_scale, as_start
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.objective import quote
+from lbfgsb._core.options import CheckedOptions
 from lbfgsb._endings import warn_of_mismatch
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._hess_inv import factors_of
@@ -30,6 +32,9 @@ from lbfgsb._result import Memory, make_result, memory_of, one_of_a_batch
 from lbfgsb._types import Vector
 from lbfgsb._watch import Watch, as_callbacks
 
+if TYPE_CHECKING:
+    from lbfgsb._checkpoint_file import Content
+
 
 def minimize_lbfgsb(
     *,
@@ -38,7 +43,7 @@ def minimize_lbfgsb(
     jac: Any = None,
     update_fun_def: UpdateFunDef | None = None,
     bounds: Any = None,
-    checkpoint: OptimizeResult | None = None,
+    checkpoint: OptimizeResult | str | os.PathLike[str] | None = None,
     maxcor: int | None = None,
     ftarget: float | Callable[[], float] | None = None,
     ftol: float = 1e-5,
@@ -100,11 +105,19 @@ def minimize_lbfgsb(
         first. The pairs are made again from the gradients it returns.
     bounds : scipy.optimize.Bounds, sequence of (min, max), or ndarray of shape (n, 2), optional
         None and ±inf mean no bound; equal bounds fix a variable.
-    checkpoint : OptimizeResult, optional
+    checkpoint : OptimizeResult or path, optional
         An earlier result, for the same `fun` and bounds: the run goes on from it, to the last
         bit as if it had never stopped, or with the other options given now. `x0` must be
         ``checkpoint.x``. The counts go on too, and the limits are for the whole. Of a result of
         another solver the pairs in ``hess_inv`` are used: a warm start.
+
+        Or the path of a file, a str or `os.PathLike`, in which the run is kept: it goes on from
+        the file if that exists, with the same `x0` as when it began, and begins otherwise. The
+        file is written now and then and at the end as `lbfgsb.callbacks.Checkpoint` does by
+        default, or by one of the same path among the callbacks, so that a script that is killed
+        can be started again (see :doc:`/checkpoints`). A run that had come to its end is
+        returned as it was if the options are the same. If the newest file is damaged, the one
+        before is used, with a `CheckpointWarning`.
     maxcor : int, optional
         The number of pairs kept, at least 1. By default 10, and 30 for 3 to 32 variables: more
         pairs save evaluations, and with vectors so short they cost little memory and time. The
@@ -221,6 +234,9 @@ def minimize_lbfgsb(
     TypeError, ValueError
         For bad input, with the name of the argument; nothing has been evaluated then. An exception
         in `fun`, `jac` or `callback` comes out as it is.
+    OSError, CheckpointError
+        If `checkpoint` is a path where nothing can be written, or of a file that can't be gone on
+        from; nothing has been evaluated then. What fails later is a `CheckpointWarning`.
 
     See Also
     --------
@@ -318,14 +334,26 @@ def minimize_lbfgsb(
     iprint = as_integer("iprint", iprint, None)
     if logger is not None and not callable(getattr(logger, "info", None)):
         raise TypeError(f"logger must be a logging.Logger; got {quote(logger)}")
+    path = checkpoint if isinstance(checkpoint, (str, os.PathLike)) else None
+    found: Content | None = None
+    if path is not None:
+        from lbfgsb._keeper import keep_run  # what it imports is for those who want it
+
+        found, callbacks = keep_run(path, callbacks, start)
+        checkpoint = None
     with ExitStack() as stack:
         if isinstance(gradient, FiniteDifference):
             stack.enter_context(gradient)
         solver = BaseSolver(start, lower, upper, options, scale)
+        extra: dict[str, Any] = {}
+        if found is not None:
+            solver, extra = _go_on(str(path), found, start, solver, options, scale)
+        elif checkpoint is not None:
+            assert not isinstance(checkpoint, (str, os.PathLike))
+            extra = _resume(solver, start, checkpoint)
+        del start, lower, upper, scale, found  # the solver has its own
         if isinstance(gradient, FiniteDifference):
             solver._differences = gradient.method
-        extra = {} if checkpoint is None else _resume(solver, start, checkpoint)
-        del start, lower, upper, scale  # the solver has its own
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(
@@ -360,7 +388,7 @@ def minimize_lbfgsb(
             log.end()
     memory = Memory(solver)
     if redefine is not None:
-        memory.extra["iterates"] = redefine.iterates()
+        memory.extra.update(redefine.extra())
     if solver._differences is not None:
         memory.extra["differences"] = solver._differences
     result = make_result(solver, memory)
@@ -373,8 +401,51 @@ def minimize_lbfgsb(
 _START = 0
 
 
-def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> dict[str, Any]:
-    """Bring a new solver to the state of a checkpoint; returns what else that carries."""
+def _go_on(
+    path: str,
+    found: Content,
+    start: Vector,
+    solver: BaseSolver,
+    options: CheckedOptions,
+    scale: Vector | None,
+) -> tuple[BaseSolver, dict[str, Any]]:
+    """Return a solver in the state of a checkpoint on the disk, and what else that carries.
+
+    Parameters
+    ----------
+    path, found
+        The checkpoint.
+    start : ndarray
+        The x0 that was given now.
+    solver : BaseSolver
+        At that, in the bounds.
+    options, scale
+        What it was made with.
+    """
+    from lbfgsb._checkpoint_file import result_of, why_stopped, wrong_kind
+    from lbfgsb._keeper import check_start, is_over
+
+    if found.header["kind"] == "batch":
+        wrong_kind(path, "batch", "one run; it is for minimize_batch")
+    result = result_of(found)
+    check_start(path, found, start, solver.x, result.x)
+    if not np.array_equal(solver.x, result.x):
+        lower, upper = solver._bounds
+        del solver  # its memory too
+        solver = BaseSolver(result.x, lower, upper, options, scale)
+    over = is_over(found, options.values() | {"maxcor": solver.maxcor})
+    if over:
+        solver._stop_reason = why_stopped(found.header["result"]["stopped"])
+    return solver, _resume(solver, result.x, result, reopen=not over)
+
+
+def _resume(
+    solver: BaseSolver, start: Vector, checkpoint: OptimizeResult, reopen: bool = True
+) -> dict[str, Any]:
+    """Bring a new solver to the state of a checkpoint; returns what else that carries.
+
+    With `reopen` the end of its run is undone, so that the tests that ended it are made again.
+    """
     _check_checkpoint(checkpoint, solver.n)
     if not np.array_equal(start, checkpoint.x):
         raise ValueError(
@@ -382,10 +453,12 @@ def _resume(solver: BaseSolver, start: Vector, checkpoint: OptimizeResult) -> di
         )
     memory = memory_of(checkpoint)
     if memory is not None and _is_intact(memory, checkpoint, solver):
-        solver._restore(memory.snapshot())
-        solver._reopen()
+        snapshot = memory.snapshot()
+        solver._restore(snapshot)
+        if reopen:
+            solver._reopen()
         solver._set_counts(*_counts_of(checkpoint))
-        return memory.snapshot()
+        return {"iterates": snapshot["iterates"]} if "iterates" in snapshot else {}
     S, Y, secant = _pairs_of(checkpoint, solver.n)
     # No test against yᵀy: one that neither the scale of f nor that of x changes.
     sizes = np.linalg.norm(S, axis=1) * np.linalg.norm(Y, axis=1)

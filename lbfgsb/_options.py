@@ -99,8 +99,8 @@ def _check(
     values = _DEFAULTS | {
         "check": bool(is_check_factorizations),
         "fun_precision": as_precision(fun_precision),
-        "secant": _one_of("secant", secant, {"standard": 0, "modified": 1}),
-        "pairs": _one_of("pairs", pairs, {"float64": 64, "float32": 32}),
+        "secant": _number_of("secant", secant),
+        "pairs": _number_of("pairs", pairs),
     }
     for name, value in options.items():
         if name not in _NAMES:
@@ -136,11 +136,39 @@ def _as_threads(threads: Any) -> int:
     return min(as_integer("threads", threads, 1), _MOST)
 
 
-def _one_of(name: str, value: Any, words: Mapping[str, int]) -> int:
+# The core's numbers for the words of options that have words alone.
+_WORDS = {"secant": {"standard": 0, "modified": 1}, "pairs": {"float64": 64, "float32": 32}}
+
+
+def _number_of(name: str, value: Any) -> int:
     """Return the core's number for a word."""
-    if not isinstance(value, str) or value not in words:
+    if not isinstance(value, str) or value not in _WORDS[name]:
         raise ValueError(f"{name} must be {EXPECTED[name]}; got {quote(value)}")
-    return words[value]
+    return _WORDS[name][value]
+
+
+def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the core's options as `as_options` takes them.
+
+    Raises
+    ------
+    ValueError
+        If there are others, or one is no number.
+    """
+    if values.keys() != _DEFAULTS.keys():
+        raise ValueError("the options are not those of this version")
+    for name, value in values.items():
+        if not isinstance(value, (int, float)):
+            raise ValueError(f"the option {name} is no number")
+    options = {name: values[name] for name in _NAMES}
+    options["is_check_factorizations"] = values["check"]
+    if options["fun_precision"] == 0:
+        options["fun_precision"] = None
+    if options["threads"] == 0:
+        options["threads"] = "auto"
+    for name, words in _WORDS.items():
+        options[name] = next(word for word, number in words.items() if number == values[name])
+    return options
 
 
 _remembered = functools.lru_cache(maxsize=32, typed=True)(_check)

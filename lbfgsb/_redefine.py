@@ -68,9 +68,10 @@ class Redefinition:
         self._x = deque(self._x, maxcor + 1)
         self._g = deque(self._g, maxcor + 1)
 
-    def iterates(self) -> tuple[list[Vector], list[Vector]]:
-        """Return the stored iterates and their gradients, oldest first."""
-        return list(self._x), list(self._g)
+    def extra(self) -> dict[str, tuple[list[Vector], list[Vector]]]:
+        """Return what a run needs to go on beside its snapshot: the stored iterates and their
+        gradients, oldest first."""
+        return {"iterates": (list(self._x), list(self._g))}
 
     def __call__(self) -> None:
         """Redefine the objective at the solver's iterate, which becomes the newest stored."""

@@ -62,6 +62,24 @@ class Memory:
         theirs = hess_inv.sk, hess_inv.yk, factors_of(hess_inv)
         return all(map(np.array_equal, pairs_in(self.snapshot()), theirs))
 
+    def agrees_with(self, result: OptimizeResult) -> bool:
+        """Return whether a result says what this memory does; nothing of n·m is copied for that
+        unless somebody has looked at the pairs."""
+        held = self._solver
+        if held is not None:
+            x, g, f = held.x, held.jac, held.fun
+        else:
+            snapshot = self.snapshot()
+            x, g, f = snapshot["x"], snapshot["g"], snapshot["numbers"][0]
+        hess_inv = result.get("hess_inv")
+        return (
+            np.array_equal(x, result.x)
+            and np.array_equal(g, result.jac, equal_nan=True)
+            and (f == result.fun or (f != f and result.fun != result.fun))
+            and hess_inv is not None
+            and self.holds(hess_inv)
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (None, self.snapshot())
 

@@ -23,14 +23,20 @@ class State(OptimizeResult):
     solver : BaseSolver
     change : callable, optional
         Takes the options that `update` is given; None where there is no run to change.
+    extra : callable, optional
+        Returns what a run needs to go on and the solver does not have.
     """
 
     def __init__(
-        self, solver: BaseSolver, change: Callable[[dict[str, Any]], None] | None = None
+        self,
+        solver: BaseSolver,
+        change: Callable[[dict[str, Any]], None] | None = None,
+        extra: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.__dict__["_solver"] = solver
         self.__dict__["_change"] = change
+        self.__dict__["_extra_of"] = extra
 
     _FIELDS: ClassVar[dict[str, Callable[[BaseSolver], Any]]] = {
         "message": lambda s: ending(s)[2],
@@ -59,12 +65,17 @@ class State(OptimizeResult):
         """Make every field and let go of the solver."""
         self._make_all()
         self.__dict__["_options"] = self.options
-        self.__dict__["_solver"] = self.__dict__["_change"] = None
+        self.__dict__["_solver"] = self.__dict__["_change"] = self.__dict__["_extra_of"] = None
 
     @property
     def solver(self) -> BaseSolver | None:
         """What the state is of; None once the run has moved on. Not an item."""
         return self.__dict__["_solver"]
+
+    def _extra(self) -> dict[str, Any]:
+        """Return what the run needs to go on and the solver does not have."""
+        extra = self.__dict__["_extra_of"]
+        return {} if extra is None else extra()
 
     @property
     def options(self) -> dict[str, Any]:

@@ -93,8 +93,10 @@ class Watch:
         self._redefine, self._log = redefine, log
         self._thread = get_ident()
         self.recorders = tuple(c for c in callbacks if is_history(c))
-        self._calls = [_as_call(c) for c in callbacks if not is_history(c)]
-        self.on_iterate = self._on_iterate if self._calls or log is not None else None
+        others = [c for c in callbacks if not is_history(c)]
+        self._calls = [_as_call(c) for c in others if not comes_last(c)]
+        self._last_calls = [_as_call(c) for c in others if comes_last(c)]
+        self.on_iterate = self._on_iterate if others or log is not None else None
         self._ends = ExitStack()
 
     def __enter__(self) -> Watch:
@@ -130,12 +132,16 @@ class Watch:
                 if not stop and why.args:
                     self._solver._stop_reason = as_reason(why)
                 stop = True
+        if not stop:  # else the run is over, and they are told of that
+            for call in self._last_calls:
+                self._tell(call, self._change)
         if self._log is not None:
             self._log.iterate()
         return stop
 
     def _tell(self, call: Callable[[State], Any], change: Any) -> Any:
-        state = State(self._solver, change)
+        redefine = self._redefine
+        state = State(self._solver, change, None if redefine is None else redefine.extra)
         try:
             return call(state)
         finally:
@@ -174,6 +180,11 @@ class Watch:
 def is_history(callback: Any) -> TypeGuard[History]:
     """Is it a history whose call does nothing else?"""
     return isinstance(callback, History) and type(callback).__call__ is History.__call__
+
+
+def comes_last(callback: Any) -> bool:
+    """Is it told of an iterate when all others have said whether that ends the run, and if not?"""
+    return getattr(callback, "comes_last", False) is True
 
 
 def check_parameters(

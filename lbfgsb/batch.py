@@ -8,10 +8,11 @@ array; or, with a compiled objective, the threads.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
 from lbfgsb._core.batch import Lockstep, solve_compiled
 from lbfgsb._core.objective import find_precision, quote
+from lbfgsb._core.options import CheckedOptions
 from lbfgsb._endings import (
     ENDS,
     LIMIT,
@@ -35,14 +37,16 @@ from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._result import BatchResult
 from lbfgsb._types import Vector
-from lbfgsb._watch import as_callbacks, check_parameters
+from lbfgsb._watch import as_callbacks, check_parameters, comes_last
+
+if TYPE_CHECKING:
+    from lbfgsb._checkpoint_file import Content
 
 Indices = NDArray[np.intp]
 
 # What minimize_lbfgsb takes.
 _NOT_HERE = {
     "jac": "fun returns the pair (F, G)",
-    "checkpoint": "minimize_lbfgsb goes on from batch[i], the result of one problem",
 }
 
 _STATUS = np.array([status for status, _, _ in ENDS])
@@ -73,6 +77,7 @@ def minimize_batch(
     fun_precision: float | None = None,
     secant: Literal["modified", "standard"] = "modified",
     pairs: Literal["float64", "float32"] = "float64",
+    checkpoint: str | os.PathLike[str] | None = None,
     **unknown: Never,
 ) -> OptimizeResult:
     """Minimise many functions of n variables at once, each subject to its bounds.
@@ -118,6 +123,10 @@ def minimize_batch(
     fun_precision : float, optional
         What f is off by, relative, as in `minimize_lbfgsb`; the same for all problems. By default
         the types of F and G at the first call say it.
+    checkpoint : path, optional
+        A str or `os.PathLike`: the file in which the batch is kept, as in `minimize_lbfgsb`. With
+        the same `x0` it goes on from there, to the same bits, if the file exists. A problem that
+        had come to its end stays there if the options are the same. Not with a LowLevelCallable.
 
     Returns
     -------
@@ -140,6 +149,8 @@ def minimize_batch(
         For bad input, with the name of the argument; nothing has been evaluated then. Also where
         `fun` returns something of another shape. An exception in `fun` or `callback` comes out as
         it is.
+    OSError, CheckpointError
+        If nothing can be written to `checkpoint`, or it can't be gone on from.
     MemoryError
         By default the solvers take some 4 kB a problem at n = 2, 12 kB at n = 10, 21 kB at n = 32,
         37 kB at n = 100; with a LowLevelCallable, a thread. A smaller `maxcor` takes less.
@@ -196,17 +207,101 @@ def minimize_batch(
     if is_compiled(fun):
         if callbacks:
             raise ValueError("callback can't be called where fun is a LowLevelCallable")
+        if checkpoint is not None:
+            raise ValueError("checkpoint can't be written where fun is a LowLevelCallable")
         objective, data = as_compiled(fun), _addresses(args, count)
         arrays = solve_compiled(objective, data, starts, lower, upper, options, scale)
         return _make_result(arrays, int(arrays["nfev"].sum()))
     check_fun(fun)
     rows = _Rows(args, count)
+    found: Content | None = None
+    if checkpoint is not None:
+        from lbfgsb._keeper import keep_run  # what it imports is for those who want it
+
+        found, callbacks = keep_run(checkpoint, callbacks, starts)
     solvers = Lockstep(starts, lower, upper, options, scale)
-    del starts, lower, upper  # the solvers have their own
-    watch = _Watch(callbacks, solvers)
+    why = (
+        {}
+        if found is None
+        else _go_on(str(checkpoint), found, starts, solvers, lower, upper, scale)
+    )
+    del starts, lower, upper, found  # the solvers have their own
+    watch = _Watch(callbacks, solvers, why)
     with watch:
         _run(solvers, fun, rows, watch)
     return watch.result()
+
+
+def _go_on(
+    path: str,
+    found: Content,
+    starts: Vector,
+    solvers: Lockstep,
+    lower: Vector | None,
+    upper: Vector | None,
+    scale: Vector | None,
+) -> dict[int, str]:
+    """Bring a new batch to the state of a checkpoint; returns why problems were ended."""
+    from lbfgsb._checkpoint_file import wrong_kind
+    from lbfgsb._keeper import check_start
+
+    header, snapshots = found
+    if header["kind"] != "batch":
+        wrong_kind(path, header["kind"], "a batch; it is for minimize_lbfgsb")
+    x = np.stack([snapshot["x"] for snapshot in snapshots])
+    check_start(path, found, starts, solvers.state()["x"], x)
+    for i, snapshot in enumerate(snapshots):
+        for name, side, none in (("lower", lower, -np.inf), ("upper", upper, np.inf)):
+            row = none if side is None else side[min(i, len(side) - 1)]
+            kept = none if snapshot[name] is None else snapshot[name]
+            if not np.all(row == kept):
+                raise ValueError(f"the bounds of problem {i} are not those of the batch in {path}")
+        if not np.all(_or_one(scale) == _or_one(snapshot["scale"])):
+            raise ValueError(f"x_scale is not that of the batch in {path}")
+    return _restore(solvers, found)
+
+
+def _or_one(scale: Vector | None) -> Any:
+    return 1.0 if scale is None else scale
+
+
+def _restore(solvers: Lockstep, found: Content, reopen: bool = True) -> dict[int, str]:
+    """Bring a batch to the state of a checkpoint; returns why problems were ended.
+
+    With `reopen` the ends of its problems are undone, but if the options are the same those alone
+    that limits have made.
+    """
+    from lbfgsb._checkpoint_file import why_stopped
+
+    header, snapshots = found
+    why = {int(i): why_stopped(said) or "" for i, *said in header["stopped"]}
+    same = {**snapshots[0]["options"], "threads": solvers.options["threads"]} == solvers.options
+    ended = {
+        i
+        for i, snapshot in enumerate(snapshots)
+        if not reopen
+        or (same and _STATUS[snapshot["phase"][2]] != LIMIT and not isinstance(why.get(i), Limit))
+    }
+    solvers.restore(snapshots, header["rounds"], ended)
+    return {i: said for i, said in why.items() if i in ended}
+
+
+def batch_of(found: Content) -> BatchResult:
+    """Return the result that the checkpoint of a batch has, as it stood."""
+    snapshots = found.snapshots
+    x = np.stack([snapshot["x"] for snapshot in snapshots])
+    lower, upper = _sides(snapshots, "lower", -np.inf), _sides(snapshots, "upper", np.inf)
+    options = CheckedOptions(snapshots[0]["options"] | {"threads": 1})
+    solvers = Lockstep(x, lower, upper, options, snapshots[0]["scale"])
+    why = _restore(solvers, found, reopen=False)
+    return _make_result(solvers.state(), solvers.rounds, why)
+
+
+def _sides(snapshots: list[dict[str, Any]], name: str, none: float) -> Vector:
+    """Return a side of the bounds of all problems, (B, n)."""
+    return np.stack(
+        [np.full(s["x"].shape, none) if s[name] is None else s[name] for s in snapshots]
+    )
 
 
 def _run(
@@ -243,10 +338,13 @@ class _Watch:
     evaluated, a call for each round, and ``end_run(state)``, however the batch ends.
     """
 
-    def __init__(self, callbacks: list[Callable[..., Any]], solvers: Lockstep) -> None:
+    def __init__(
+        self, callbacks: list[Callable[..., Any]], solvers: Lockstep, why: dict[int, str]
+    ) -> None:
         self._callbacks, self._solvers = callbacks, solvers
-        self._calls = [_as_call(one) for one in callbacks]
-        self._why: dict[int, str] = {}  # what a callback has ended each problem for
+        self._first = [(one, _as_call(one)) for one in callbacks if not comes_last(one)]
+        self._last = [one for one in callbacks if comes_last(one)]
+        self._why = why  # what a callback has ended each problem for
         self._ends = ExitStack()
 
     def __enter__(self) -> None:
@@ -274,7 +372,7 @@ class _Watch:
     def on_round(self) -> None:
         """Tell all callbacks of the round, and end the problems that they want to end."""
         masks = []
-        for callback, call in zip(self._callbacks, self._calls, strict=True):
+        for callback, call in self._first:
             try:
                 said = call(self._state_for(callback))
             except StopIteration as stop:
@@ -285,6 +383,9 @@ class _Watch:
             masks.append(_as_mask(said, self._solvers.count))
         if masks:
             self._solvers.stop(np.bitwise_or.reduce(masks))
+        if self._solvers.running:  # else the batch is over, and they are told of that
+            for last in self._last:
+                last(intermediate_result=self._state_for(last))
 
     def result(self) -> BatchResult:
         """Return the result as it stands."""
@@ -299,9 +400,13 @@ class _Watch:
         end(self._state_for(callback))
 
     def _state_for(self, callback: Callable[..., Any]) -> OptimizeResult:
-        """Return the state of the batch in arrays of its own, or as one run."""
-        state = _make_result(self._solvers.state(), self._solvers.rounds, self._why)
-        return state.as_one() if getattr(callback, "sees_batch_as_one", False) else state
+        """Return the state of the batch in arrays of its own, or as one run, or as solvers."""
+        if comes_last(callback):
+            state = OptimizeResult()
+            state.__dict__["_solvers"] = self._solvers, self._why
+            return state
+        result = _make_result(self._solvers.state(), self._solvers.rounds, self._why)
+        return result.as_one() if getattr(callback, "sees_batch_as_one", False) else result
 
 
 def _as_call(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:

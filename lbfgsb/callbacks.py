@@ -38,6 +38,7 @@ from scipy.optimize import OptimizeResult
 from lbfgsb._core.objective import quote
 from lbfgsb._endings import Limit
 from lbfgsb._history import NUMBERS, History
+from lbfgsb._keeper import Keeper
 from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_count, as_number
 from lbfgsb._state import State
@@ -45,6 +46,7 @@ from lbfgsb._types import Vector
 from lbfgsb.plotting import LiveFigure, check_x, pyplot
 
 __all__ = [
+    "Checkpoint",
     "EarlyStopping",
     "History",
     "JSONLines",
@@ -462,6 +464,91 @@ class JSONLines(Callback):
             line = {name: v if math.isfinite(v) else None for name, v in numbers.items()}
             assert self._file is not None
             self._file.write(json.dumps(line) + "\n")
+
+
+class Checkpoint(Callback):
+    """Keeps the run in a file from which it goes on, bit for bit, if its process is ended.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, in a folder that exists. It is used as it is: no suffix is added.
+    every : int, optional
+        Write at each iterate whose number is a multiple of it.
+    seconds : float, optional
+        Write at the first iterate that comes so long after the last writing. By default (neither
+        `every` nor `seconds`) it is written as often as that takes at most 2 % of the time of the
+        run so far.
+    keep : int, default 2
+        So many files, all whole at any moment: the newest, ``path.1``, which is the one before it,
+        and so on.
+
+    Raises
+    ------
+    OSError
+        When the run begins, before anything is evaluated: if the folder does not exist, may not
+        be written in or has no room.
+    CheckpointError
+        Then, if there is a file of that name that is no checkpoint.
+    TypeError
+        With a solver that is not of lbfgsb, which shows nothing of its memory.
+
+    See Also
+    --------
+    lbfgsb.load_checkpoint : reads the file.
+
+    Notes
+    -----
+    ``minimize_lbfgsb(checkpoint=path)`` has one by itself and goes on from the file; give one of
+    the same path as a callback to choose `every`, `seconds` or `keep`. The end of the run is
+    written in any case, also where an exception ends it. If a file can't be written later on, a
+    disk being full, say, there is a `CheckpointWarning`; the run goes on, and the files stay.
+
+    A file is written beside the one before and brought to the disk before it takes that one's
+    name. The pairs are not copied for it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from lbfgsb import minimize_lbfgsb
+    >>> from lbfgsb.callbacks import Checkpoint
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "run.npz")
+    >>> def fun(x):
+    ...     return ((x - 3) ** 4).sum(), 4 * (x - 3) ** 3
+    >>> res = minimize_lbfgsb(x0=[0.0, 1.0], fun=fun, jac=True, checkpoint=path,
+    ...                       callback=Checkpoint(path, every=5, keep=3))
+    >>> sorted(os.listdir(folder.name))
+    ['run.npz', 'run.npz.1', 'run.npz.2']
+    >>> folder.cleanup()
+    """
+
+    # It writes the problems of a batch, not their sum, and what all others have made of the run.
+    sees_batch_as_one: ClassVar[bool] = False
+    comes_last: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        every: int | None = None,
+        seconds: float | None = None,
+        keep: int = 2,
+    ) -> None:
+        self._keeper = Keeper(path, every, seconds, keep)
+        self.path, self.every = self._keeper.path, self._keeper.every
+        self.seconds, self.keep = self._keeper.seconds, self._keeper.keep
+
+    def begin_run(self, state: OptimizeResult | None) -> None:
+        """Find out whether the file can be there."""
+        self._keeper.begin_run(state)
+
+    def __call__(self, *, intermediate_result: OptimizeResult) -> None:
+        """Write the run if it is time to."""
+        self._keeper(intermediate_result=intermediate_result)
+
+    def end_run(self, state: OptimizeResult | None) -> None:
+        """Write the end."""
+        self._keeper.end_run(state)
 
 
 class TensorBoard(Callback):

@@ -20,8 +20,10 @@ cdef class BaseSolver:
     cdef bint tell(self, double f, const double[::1] g) except -1
     cdef int advance(self) except -1
     cdef int set_maxcor(self, Py_ssize_t maxcor) except -1
-    cdef dict kept_pairs(self)
-    cdef dict snapshot(self)
+    cdef object kept(self, double **v, bint copied)
+    cdef dict kept_pairs(self, bint copied=*)
+    cdef object columns(self, Py_ssize_t offset)
+    cdef dict snapshot(self, bint copied=*)
     cdef int set_pairs(self, S, Y, const double[::1] secant,
                        const double[:, ::1] units) except -1
     cdef object _square(self, const double *gram)

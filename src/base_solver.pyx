@@ -7,8 +7,9 @@ from libc.math cimport NAN
 from libc.string cimport memcpy
 
 from lbfgsb._core.box cimport box_free_all, box_set_path
-from lbfgsb._core.compact cimport compact_get_column, compact_reset
+from lbfgsb._core.compact cimport Compact, compact_get_column, compact_reset, tiles_from
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
+from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.line_search cimport line_search_promise
 from lbfgsb._core.objective cimport new_vector, vector_data
 from lbfgsb._core.options cimport CheckedOptions, default_maxcor
@@ -59,6 +60,9 @@ cdef object factors_in(dict snapshot):
     """The factors of the secant equation (k,); a snapshot that knows of none has 1."""
     return snapshot['secant'] if 'secant' in snapshot else np.ones(len(snapshot['S']))
 
+
+# A snapshot of a run with at most so many variables has no Gram matrices.
+FEW_VARIABLES = FEW
 
 # The backward error that is_check_factorizations lets pass, in rounding units a row.
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
@@ -473,41 +477,75 @@ cdef class BaseSolver:
         finally:
             guard_end_read(&self.guard, counted)
 
-    cdef dict kept_pairs(self):
-        cdef Py_ssize_t i, k = self.s.B.k
-        cdef double[::1] s = np.empty(self.n), y = np.empty(self.n)
-        kind = np.float32 if self.s.B.narrow else np.float64
-        S, Y = np.empty((k, self.n), kind), np.empty((k, self.n), kind)
-        for i in range(k):
-            with nogil:
-                compact_get_column(&self.s.B, 2 * i, &s[0])
-                compact_get_column(&self.s.B, 2 * i + 1, &y[0])
-            S[i], Y[i] = s, y
-        pairs = {'S': S, 'Y': Y, 'scale': self._scale,
+    cdef dict kept_pairs(self, bint copied=True):
+        cdef Py_ssize_t k = self.s.B.k
+        S, Y = (self.columns(0), self.columns(1)) if copied else (None, None)
+        pairs = {'S': S, 'Y': Y,
+                 'scale': self.kept(&self.s.box.scale, copied) if self.s.box.scaled else None,
                  'secant': np.array([self.s.B.secant[i] for i in range(k)])}
         if self.s.B.narrow:
             pairs['units'] = np.array([self.s.B.unit[i] for i in range(2 * k)]).reshape(k, 2)
         return pairs
 
+    cdef object columns(self, Py_ssize_t offset):
+        """S (offset 0) or Y (1), as W has it."""
+        cdef Py_ssize_t i
+        cdef double[::1] column = np.empty(self.n)
+        out = np.empty((self.s.B.k, self.n), self._entry)
+        for i in range(self.s.B.k):
+            with nogil:
+                compact_get_column(&self.s.B, 2 * i + offset, &column[0])
+            out[i] = column
+        return out
+
+    @property
+    def _entry(self):
+        """The type of the entries of W."""
+        return np.float32 if self.s.B.narrow else np.float64
+
     # --- snapshots ------------------------------------------------------------------------
 
-    def _snapshot(self):
+    def _snapshot(self, bint copied=True):
         """Return everything that a run needs to go on to the same bits: a dict of arrays
-        and numbers, with no reference to this solver."""
+        and numbers, with no reference to this solver.
+
+        If not `copied`, its vectors are the solver's own memory, not to be looked at after
+        _end_read, and S and Y are None: they come from _load_column.
+        """
         cdef bint counted = guard_read(&self.guard)
         try:
-            return self.snapshot()
+            return self.snapshot(copied)
         finally:
             guard_end_read(&self.guard, counted)
 
-    cdef dict snapshot(self):
+    def _load_column(self, Py_ssize_t column, Py_ssize_t first, double[::1] out):
+        """Copy len(out) rows of a column of W, as it stands there, from the row `first` on, a multiple
+        of LANES: column 2i is s_i, 2i + 1 is y_i, oldest first.
+
+        For those who write W down without a copy of it; between _begin_read and _end_read.
+        """
+        cdef Compact *B = &self.s.B
+        cdef Py_ssize_t rows = out.shape[0]
+        if not (0 <= column < 2 * B.k and first % LANES == 0 and 0 <= first
+                and 0 < rows <= self.n - first):
+            raise IndexError('no such part of W')
+        with nogil:
+            B.panel.load(tiles_from(B, first), B.tile_length, B.columns[column], rows, &out[0])
+
+    cdef object kept(self, double **v, bint copied):
+        """The vector at v[0] in a snapshot."""
+        return self.vector(v) if copied else np.asarray(<double[:self.n]>v[0])
+
+    cdef dict snapshot(self, bint copied=True):
         cdef SolverState *s = &self.s
         cdef bint searching = s.phase == TRIAL or (s.phase == DONE and (
             s.phase_at_end == TRIAL or s.reason == ABNORMAL_LINE_SEARCH))
         snapshot = {
-            'version': 1, 'x': self.x, 'g': self.jac, **self.kept_pairs(),
-            'lower': self.vector(&s.box.lower) if s.box.bounded else None,
-            'upper': self.vector(&s.box.upper) if s.box.bounded else None,
+            'version': 1, 'options': <dict>s.options,
+            'x': self.kept(&s.box.x, copied), 'g': self.kept(&s.box.g, copied),
+            **self.kept_pairs(copied),
+            'lower': self.kept(&s.box.lower, copied) if s.box.bounded else None,
+            'upper': self.kept(&s.box.upper, copied) if s.box.bounded else None,
             'theta': s.B.theta,
             'numbers': (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm,
                         s.box.g_free_squared, s.box.t_min, s.precision, s.noise, s.f_low,
@@ -523,10 +561,10 @@ cdef class BaseSolver:
             snapshot['gram_free'] = self._square(s.B.gram_free)
             snapshot['status'] = np.asarray(<signed char[:self.n]>s.box.status).copy()
         if searching:
-            snapshot['d'] = self.vector(&s.box.d)
+            snapshot['d'] = self.kept(&s.box.d, copied)
             snapshot['search'] = s.search
             if s.search.alpha_x != 0:
-                snapshot['g_best'] = self.vector(&s.g_best)
+                snapshot['g_best'] = self.kept(&s.g_best, copied)
         return snapshot
 
     def _restore(self, dict snapshot):

@@ -15,7 +15,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from lbfgsb._core.base_solver cimport failure_of
+from lbfgsb._core.base_solver cimport BaseSolver, failure_of
 from lbfgsb._core.driver cimport LOOK, Evaluator, drive, is_time_to_look, look_later, next_point
 from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_matrix, vector_data)
 from lbfgsb._core.options cimport CheckedOptions, Options
@@ -23,8 +23,8 @@ from lbfgsb._core.platform cimport (platform_add, platform_free, platform_load,
                                     platform_sleep, platform_store)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
                                   mismatch_of, solver_begin, solver_create, solver_destroy,
-                                  solver_place, solver_set_precision, solver_size, solver_stop,
-                                  solver_tell, solver_test)
+                                  solver_place, solver_point_at_team, solver_set_precision,
+                                  solver_size, solver_stop, solver_tell, solver_test)
 from lbfgsb._core.team cimport Room, aligned_block, allowed_threads, most_threads
 
 import threading
@@ -284,6 +284,49 @@ cdef class Lockstep:
                 arrays['failures'][i] = failure_of(&self.states[i])
         return arrays
 
+    @property
+    def options(self):
+        """The options of every problem, by name."""
+        return <dict>self.states[0].options
+
+    def snapshots(self):
+        """Return a snapshot of every problem, as BaseSolver._snapshot makes it."""
+        cdef Face face = Face(self)
+        cdef Py_ssize_t i
+        all = []
+        for i in range(self.count):
+            face.put_on(&self.states[i])
+            try:
+                all.append(face.solver.snapshot())
+            finally:
+                face.take_off(&self.states[i])
+        return all
+
+    def restore(self, list all, Py_ssize_t rounds, ended):
+        """Take over the snapshots of all problems, made after so many rounds.
+
+        The problems must be those that they were made of, with the same bounds. The end of each is
+        undone, so that it is tested anew, but for those in `ended`.
+        """
+        cdef Face face = Face(self)
+        cdef Py_ssize_t i, part
+        for i in range(self.count):
+            face.put_on(&self.states[i])
+            try:
+                face.solver._restore(all[i])
+                if i not in ended:
+                    face.solver._reopen()
+            finally:
+                face.take_off(&self.states[i])
+            solver_test(&self.states[i])
+        for i in range(self.count):
+            self.index[i] = i
+        for part in range(self.parts + 1):
+            self.first[part] = part * self.count // self.parts
+        self.running = self.count
+        self.rounds = rounds
+        self.drop_ended(NULL)
+
     cdef int threads(self) noexcept nogil:
         return allowed_threads(<int>min(self.parts, self.running // WORTH_A_PART))
 
@@ -318,6 +361,29 @@ cdef class Lockstep:
                 count += 1
             self.first[part] = begin
         self.first[self.parts] = self.running = count
+
+
+cdef class Face:
+    """A BaseSolver that one problem of a batch after the other is shown and changed through."""
+
+    cdef BaseSolver solver
+    cdef SolverState own
+
+    def __cinit__(self, Lockstep batch):
+        cdef CheckedOptions options = CheckedOptions.__new__(CheckedOptions)
+        options.options = batch.states[0].options
+        self.solver = BaseSolver(np.zeros(batch.n), None, None, options)
+
+    cdef void put_on(self, const SolverState *s) noexcept:
+        self.own = self.solver.s
+        self.solver.s = s[0]
+        solver_point_at_team(&self.solver.s)
+
+    cdef void take_off(self, SolverState *s) noexcept:
+        s[0] = self.solver.s
+        solver_point_at_team(s)
+        self.solver.s = self.own
+        solver_point_at_team(&self.solver.s)
 
 
 # --- each to its end ----------------------------------------------------------------------

@@ -242,10 +242,22 @@ cdef object slope_monitor_save(const SlopeMonitor *m):
                      m.visible])
 
 
+# The numbers that slope_monitor_save puts before those of the checks: two values of f, and counts.
+cdef enum:
+    COUNTS = 8
+    MOST_COUNTED = 0x7fffffff
+
+
 cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
-    """Take over what slope_monitor_save returned."""
+    """Take over what slope_monitor_save returned; a ValueError if this is anything else."""
     cdef const double[::1] numbers = saved
     cdef int i
+    cdef bint right = numbers.shape[0] >= COUNTS
+    for i in range(2, COUNTS):
+        right = right and 0 <= numbers[i] <= MOST_COUNTED
+    if not (right and numbers[6] <= WINDOW and numbers[7] <= WINDOW
+            and numbers.shape[0] == COUNTS + 4 * (numbers[6] + numbers[7]) + 1):
+        raise ValueError('this is no saved slope monitor')
     m.first, m.f, m.seen = numbers[0], numbers[1], <int>numbers[2]
     m.lost, m.alarms = <int>numbers[3], <int>numbers[4]
     m.row, m.before, m.now = <int>numbers[5], <int>numbers[6], <int>numbers[7]
@@ -260,7 +272,7 @@ cdef int slope_monitor_load(SlopeMonitor *m, saved) except -1:
 
 cdef Check load_check(const double[::1] numbers, int i):
     cdef Check check
-    cdef Py_ssize_t k = 8 + 4 * i
+    cdef Py_ssize_t k = COUNTS + 4 * i
     check.length, check.change = numbers[k], numbers[k + 1]
     check.predicted, check.ratio = numbers[k + 2], numbers[k + 3]
     return check

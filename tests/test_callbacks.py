@@ -46,6 +46,7 @@ from lbfgsb import (
     scipy_method,
 )
 from lbfgsb.callbacks import (
+    Checkpoint,
     EarlyStopping,
     History,
     JSONLines,
@@ -260,6 +261,7 @@ EACH = {
     "StopOnSignal": lambda folder: StopOnSignal(),
     "Print": lambda folder: Print(file=io.StringIO()),
     "JSONLines": lambda folder: JSONLines(folder / "run.jsonl"),
+    "Checkpoint": lambda folder: Checkpoint(folder / "run.npz", every=2),
     "TensorBoard": lambda folder: TensorBoard(Writer()),
     "LivePlot": lambda folder: live_plot(),
 }
@@ -284,7 +286,15 @@ def test_all_together(tmp_path):
     assert len(seen) == res.nit
 
 
-@pytest.mark.parametrize("name", list(EACH))
+def test_a_checkpoint_is_of_no_other_solver(tmp_path):
+    with (
+        pytest.raises(TypeError, match="this solver does not show its memory"),
+        EACH["Checkpoint"](tmp_path) as one,
+    ):
+        scipy_solve(one)
+
+
+@pytest.mark.parametrize("name", [name for name in EACH if name != "Checkpoint"])
 def test_each_class_works_with_scipy(name, tmp_path):
     plain = scipy_solve(None)
     with_one = EACH[name](tmp_path)

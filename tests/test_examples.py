@@ -46,6 +46,38 @@ def run(program, *arguments, cwd, output=OUTPUT):
     assert result.stdout == output, result.stderr
 
 
+PREEMPTED = """
+import os, runpy, signal, sys, time
+calls = []
+def sleep(seconds):
+    calls.append(seconds)
+    if len(calls) == {after}:
+        os.kill(os.getpid(), signal.SIGTERM)
+time.sleep = sleep
+sys.argv[1:] = [{path!r}]
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+def test_a_run_that_is_preempted_is_started_again_until_it_ends(tmp_path):
+    def start(name, after):
+        code = PREEMPTED.format(
+            after=after, path=str(tmp_path / name), program=str(EXAMPLES / "preempted.py")
+        )
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    whole = start("whole.npz", 10**9)
+    assert whole.returncode == 0, whole.stderr
+    starts = [start("run.npz", 8)]
+    while starts[-1].returncode == 75:
+        assert starts[-1].stdout.startswith("STOP: USER CALLBACK: SIGTERM received; nit = ")
+        starts.append(start("run.npz", 8))
+    assert starts[-1].returncode == 0, starts[-1].stderr
+    assert starts[-1].stdout == whole.stdout
+    assert len(starts) > 2
+
+
 def test_ctypes(tmp_path):
     build(FOLDER / "chain.c", tmp_path / "chain.so", "-Wall", "-Wextra", "-Werror")
     run("objectives/with_ctypes.py", cwd=tmp_path)
