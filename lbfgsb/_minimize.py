@@ -7,7 +7,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
@@ -26,11 +25,11 @@ from lbfgsb._hess_inv import factors_of
 from lbfgsb._log import Log
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
-from lbfgsb._options import as_options, no_such_option, options_of
+from lbfgsb._options import as_options_again, no_such_option, options_of
 from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._result import Memory, make_result, memory_of, one_of_a_batch
 from lbfgsb._types import Vector
-from lbfgsb._watch import Watch, as_callbacks
+from lbfgsb._watch import NOBODY, Watch, as_callbacks
 
 if TYPE_CHECKING:
     from lbfgsb._checkpoint_file import Content
@@ -283,27 +282,14 @@ def minimize_lbfgsb(
         raise no_such_option(next(iter(unknown)), options_of(minimize_lbfgsb))
     start = as_start(x0, copy=False)
     lower, upper = as_bounds(bounds, start.size)
-    options = as_options(
-        maxcor=maxcor,
-        ftarget=None if callable(ftarget) else ftarget,
-        ftol=ftol,
-        gtol=0.0 if callable(gtol) else gtol,
-        maxiter=maxiter,
-        maxfun=maxfun,
-        maxls=maxls,
-        max_steplength=max_steplength,
-        ftol_linesearch=ftol_linesearch,
-        gtol_linesearch=gtol_linesearch,
-        xtol_linesearch=xtol_linesearch,
-        eps_SY=eps_SY,
-        is_check_factorizations=is_check_factorizations,
-        threads=threads,
-        fun_precision=fun_precision,
-        secant=secant,
-        pairs=pairs,
+    values = (
+        *(maxcor, None if callable(ftarget) else ftarget, ftol, 0.0 if callable(gtol) else gtol),
+        *(maxiter, maxfun, maxls, max_steplength, ftol_linesearch, gtol_linesearch),
+        *(xtol_linesearch, eps_SY, is_check_factorizations, threads, fun_precision, secant, pairs),
     )
+    options = as_options_again(_OPTIONS, values)
     scale = as_scale(x_scale, start.size)
-    gradient: Any = None
+    differences: FiniteDifference | None = None
     if is_compiled(fun):
         no_arguments(args, x_shape)
         objective: Any = as_compiled(fun, jac)
@@ -321,7 +307,9 @@ def minimize_lbfgsb(
             n=start.size,
             fun_precision=fun_precision,
         )
-        objective = Objective(fun, gradient, isinstance(gradient, FiniteDifference))
+        if isinstance(gradient, FiniteDifference):
+            differences = gradient
+        objective = Objective(fun, gradient, differences is not None)
     if update_fun_def is not None and not callable(update_fun_def):
         raise TypeError(f"update_fun_def must be callable; got {quote(update_fun_def)}")
     if is_use_numba_jit is not None:
@@ -334,26 +322,22 @@ def minimize_lbfgsb(
     iprint = as_integer("iprint", iprint, None)
     if logger is not None and not callable(getattr(logger, "info", None)):
         raise TypeError(f"logger must be a logging.Logger; got {quote(logger)}")
-    path = checkpoint if isinstance(checkpoint, (str, os.PathLike)) else None
-    found: Content | None = None
-    if path is not None:
+    path, found = "", None
+    if checkpoint is not None and isinstance(checkpoint, (str, os.PathLike)):
         from lbfgsb._keeper import keep_run  # what it imports is for those who want it
 
+        path, checkpoint = str(checkpoint), None
         found, callbacks = keep_run(path, callbacks, start)
-        checkpoint = None
-    with ExitStack() as stack:
-        if isinstance(gradient, FiniteDifference):
-            stack.enter_context(gradient)
+    with NOBODY if differences is None else differences:
         solver = BaseSolver(start, lower, upper, options, scale)
         extra: dict[str, Any] = {}
         if found is not None:
-            solver, extra = _go_on(str(path), found, start, solver, options, scale)
+            solver, extra = _go_on(path, found, start, solver, options, scale)
         elif checkpoint is not None:
-            assert not isinstance(checkpoint, (str, os.PathLike))
             extra = _resume(solver, start, checkpoint)
         del start, lower, upper, scale, found  # the solver has its own
-        if isinstance(gradient, FiniteDifference):
-            solver._differences = gradient.method
+        if differences is not None:
+            solver._differences = differences.method
         redefine = None
         if update_fun_def is not None:
             redefine = Redefinition(
@@ -367,35 +351,54 @@ def minimize_lbfgsb(
         log = None
         if logger is not None and iprint >= 0:
             log = Log(solver, logger, iprint)
-
-        def on_start() -> None:
-            if callable(ftarget) or callable(gtol):
-                now = solver._limits  # a callback may have changed gtol when the run began
-                solver._set_tolerances(
-                    float(ftarget()) if callable(ftarget) else now["ftarget"],
-                    float(gtol()) if callable(gtol) else now["gtol"],
-                )
+        on_start = None
+        if log is not None or callable(ftarget) or callable(gtol):
+            on_start = _Start(solver, ftarget, gtol, log)
+        watched = callbacks or log is not None
+        with Watch(callbacks, solver, redefine, log) if watched else NOBODY as watch:
+            if solver._phase != _START:
+                if on_start is not None:
+                    on_start()
+                if redefine is not None and "iterates" not in extra:
+                    redefine()
+            run(solver, objective, on_start, redefine, watch.on_iterate, watch.recorders)
             if log is not None:
-                log.start()
-
-        watch = stack.enter_context(Watch(callbacks, solver, redefine, log))
-        if solver._phase != _START:
-            on_start()
-            if redefine is not None and "iterates" not in extra:
-                redefine()
-        run(solver, objective, on_start, redefine, watch.on_iterate, watch.recorders)
-        if log is not None:
-            log.end()
+                log.end()
     memory = Memory(solver)
     if redefine is not None:
         memory.extra.update(redefine.extra())
-    if solver._differences is not None:
+    if differences is not None:
         memory.extra["differences"] = solver._differences
     result = make_result(solver, memory)
     watch.attach_to(result)
-    if redefine is None and not isinstance(gradient, FiniteDifference):
+    if redefine is None and differences is None:
         warn_of_mismatch(solver, result.status, stacklevel=2)
     return result
+
+
+_OPTIONS = (
+    *("maxcor", "ftarget", "ftol", "gtol", "maxiter", "maxfun", "maxls", "max_steplength"),
+    *("ftol_linesearch", "gtol_linesearch", "xtol_linesearch", "eps_SY"),
+    *("is_check_factorizations", "threads", "fun_precision", "secant", "pairs"),
+)
+
+
+class _Start:
+    """What is to be done when f and g at x0 are known."""
+
+    def __init__(self, solver: BaseSolver, ftarget: Any, gtol: Any, log: Log | None) -> None:
+        self.solver, self.ftarget, self.gtol, self.log = solver, ftarget, gtol, log
+
+    def __call__(self) -> None:
+        ftarget, gtol = self.ftarget, self.gtol
+        if callable(ftarget) or callable(gtol):
+            now = self.solver._limits  # a callback may have changed gtol when the run began
+            self.solver._set_tolerances(
+                float(ftarget()) if callable(ftarget) else now["ftarget"],
+                float(gtol()) if callable(gtol) else now["gtol"],
+            )
+        if self.log is not None:
+            self.log.start()
 
 
 _START = 0

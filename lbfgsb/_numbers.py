@@ -75,6 +75,8 @@ def as_integer(name: str, value: Any, least: int | None) -> int:
             raise TypeError(f"{name} must be an integer; got {quote(value)}") from error
     if least is not None and value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
+    if -(2**62) <= value <= 2**62:
+        return value
     return max(-(2**62), min(value, 2**62))
 
 

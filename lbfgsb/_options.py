@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lbfgsb._core.objective import quote
-from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults
+from lbfgsb._core.options import EXPECTED, CheckedOptions, defaults, same_objects
 from lbfgsb._numbers import as_integer, as_number, as_precision
 
 _DEFAULTS = defaults()
@@ -17,10 +17,27 @@ _ALL_NAMES = [*_NAMES, "is_check_factorizations"]
 _MOST = 2**31 - 1  # what the core's int holds
 
 
+# Names, values and options of the last call, in one object, so that threads see all or nothing.
+_last: list[tuple[Any, Any, Any]] = [((), (), None)]
+
+
+def as_options_again(names: tuple[str, ...], values: tuple[Any, ...]) -> CheckedOptions:
+    """Return `as_options` of these, at once if they are the same objects as in the last call.
+
+    They are with those who run many small problems.
+    """
+    last_names, last_values, last = _last[0]
+    if names is last_names and same_objects(values, last_values):
+        return last
+    options = as_options(**dict(zip(names, values, strict=True)))
+    _last[0] = names, values, options
+    return options
+
+
 def as_options(**options: Any) -> CheckedOptions:
     """Check the options of `minimize_lbfgsb` for the core and return them as it takes them.
 
-    Those who run many small problems give the same options each time: the answer is remembered.
+    The answers to the latest are remembered.
 
     Raises
     ------

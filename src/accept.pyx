@@ -50,8 +50,8 @@ cdef bint accept_step(Team *team, Box *box, Compact *B, double alpha, const doub
 cdef void choose_units(Compact *B, const Curvature *curvature) noexcept nogil:
     """Units for the candidate's s and y, of about their size, before either is known.
 
-    dᵀB d = -gᵀd if nothing holds the step back, so |s| is about (s sᵀg / theta)^1/2; where a float32
-    overflows or vanishes is so far from there that neither n nor the condition of B matters.
+    dᵀB d = -gᵀd if nothing holds the step back, so |s| is about (-sᵀg / theta)^1/2. Where a float32
+    overflows or vanishes is too far from there for n and the condition of B to matter.
     """
     cdef double s = sqrt(curvature.decrease / B.theta)
     B.unit[2 * B.k] = power_of_two(s)

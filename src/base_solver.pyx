@@ -519,8 +519,8 @@ cdef class BaseSolver:
             guard_end_read(&self.guard, counted)
 
     def _load_column(self, Py_ssize_t column, Py_ssize_t first, double[::1] out):
-        """Copy len(out) rows of a column of W, as it stands there, from the row `first` on, a multiple
-        of LANES: column 2i is s_i, 2i + 1 is y_i, oldest first.
+        """Copy len(out) rows of a column of W, as it stands there, from the row `first` on, a
+        multiple of LANES: column 2i is s_i, 2i + 1 is y_i, oldest first.
 
         For those who write W down without a copy of it; between _begin_read and _end_read.
         """

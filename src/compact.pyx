@@ -49,8 +49,8 @@ cdef double SAME = 0.01
 
 
 cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
-    """Take B's buffers; simd, panel, team, n and m are set before. With `few` variables the pairs are all
-    that is kept."""
+    """Take B's buffers; simd, panel, team, n and m are set before. With `few` variables the pairs
+    are all that is kept."""
     B.tiles = (B.n + LANES - 1) // LANES
     B.ld = 2 * B.m + 2
     B.ld_m = padded(B.m)

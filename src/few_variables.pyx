@@ -55,8 +55,8 @@ cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
     """v (FEW,) = H v; v ends in zeros."""
-    B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho, B.secant, 1 / B.theta,
-                    v, few.alpha)
+    B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho,
+                    B.secant, 1 / B.theta, v, few.alpha)
 
 
 cdef double inner(const double *u, const double *v, Py_ssize_t n) noexcept nogil:
@@ -88,8 +88,8 @@ cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
 
 cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
     """The matrix B from the pairs; False if rounding has made it indefinite."""
-    return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.k, B.n, B.tiles, few.rho, B.secant,
-                              B.theta, few.B)
+    return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.k, B.n, B.tiles,
+                              few.rho, B.secant, B.theta, few.B)
 
 
 # --- the generalised Cauchy point ---------------------------------------------------------

@@ -45,7 +45,7 @@ cdef void read_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         i = first + block * BLOCK
         size = min(<Py_ssize_t>BLOCK, first + rows - i)
         v.simd.float64.tdot(v.W + i * v.count, v.count * LANES, v.columns, v.count,
-                          (size + LANES - 1) // LANES, scratch, 1, block == 0, acc)
+                            (size + LANES - 1) // LANES, scratch, 1, block == 0, acc)
 
 
 def read_seconds(Py_ssize_t n, Py_ssize_t columns, int threads=1, int repeats=7):
