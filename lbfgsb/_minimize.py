@@ -30,6 +30,7 @@ from lbfgsb._redefine import Redefinition, UpdateFunDef
 from lbfgsb._result import Memory, make_result, memory_of, one_of_a_batch
 from lbfgsb._types import Vector
 from lbfgsb._watch import NOBODY, Watch, as_callbacks
+from lbfgsb._workspace import in_folder
 
 if TYPE_CHECKING:
     from lbfgsb._checkpoint_file import Content
@@ -68,6 +69,7 @@ def minimize_lbfgsb(
     fun_precision: float | None = None,
     secant: Literal["modified", "standard"] = "modified",
     pairs: Literal["float64", "float32"] = "float64",
+    workspace: str | os.PathLike[str] | None = None,
     args: Any = (),
     x_shape: Sequence[int] | None = None,
     **unknown: Never,
@@ -199,6 +201,10 @@ def minimize_lbfgsb(
         precision they serve as well, in half the memory, and where n is large a step costs little
         more than half. All sums are in double precision, and x, f and g are not concerned. Of no
         effect for up to 32 variables.
+    workspace : path, optional
+        A folder: the solver's memory is in a file there, which has no name and is gone with the
+        solver and its result. For pairs, some 160 bytes a variable, that the machine's memory has
+        no room for; the run is the same to the last bit, at the speed of the disk.
     args : tuple, default ()
         Further arguments: ``fun(x, *args)``, ``jac(x, *args)``. What is no tuple is one argument.
         Not with a compiled `fun`, whose data are in its LowLevelCallable.
@@ -289,6 +295,7 @@ def minimize_lbfgsb(
     )
     options = as_options_again(_OPTIONS, values)
     scale = as_scale(x_scale, start.size)
+    allocate = None if workspace is None else in_folder(workspace)
     differences: FiniteDifference | None = None
     if is_compiled(fun):
         no_arguments(args, x_shape)
@@ -329,10 +336,10 @@ def minimize_lbfgsb(
         path, checkpoint = str(checkpoint), None
         found, callbacks = keep_run(path, callbacks, start)
     with NOBODY if differences is None else differences:
-        solver = BaseSolver(start, lower, upper, options, scale)
+        solver = BaseSolver(start, lower, upper, options, scale, allocate)
         extra: dict[str, Any] = {}
         if found is not None:
-            solver, extra = _go_on(path, found, start, solver, options, scale)
+            solver, extra = _go_on(path, found, start, solver, options, scale, allocate)
         elif checkpoint is not None:
             extra = _resume(solver, start, checkpoint)
         del start, lower, upper, scale, found  # the solver has its own
@@ -411,6 +418,7 @@ def _go_on(
     solver: BaseSolver,
     options: CheckedOptions,
     scale: Vector | None,
+    allocate: Callable[[int], Any] | None,
 ) -> tuple[BaseSolver, dict[str, Any]]:
     """Return a solver in the state of a checkpoint on the disk, and what else that carries.
 
@@ -422,7 +430,7 @@ def _go_on(
         The x0 that was given now.
     solver : BaseSolver
         At that, in the bounds.
-    options, scale
+    options, scale, allocate
         What it was made with.
     """
     from lbfgsb._checkpoint_file import result_of, why_stopped, wrong_kind
@@ -435,7 +443,7 @@ def _go_on(
     if not np.array_equal(solver.x, result.x):
         lower, upper = solver._bounds
         del solver  # its memory too
-        solver = BaseSolver(result.x, lower, upper, options, scale)
+        solver = BaseSolver(result.x, lower, upper, options, scale, allocate)
     over = is_over(found, options.values() | {"maxcor": solver.maxcor})
     if over:
         solver._stop_reason = why_stopped(found.header["result"]["stopped"])

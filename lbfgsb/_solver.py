@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options, no_such_option
 from lbfgsb._result import Memory, make_result
+from lbfgsb._workspace import in_folder
 
 
 class Solver(BaseSolver):
@@ -34,6 +36,9 @@ class Solver(BaseSolver):
         None and ±inf mean no bound.
     x_scale : float or array_like of shape (n,), optional
         The typical size of each variable, as in `minimize_lbfgsb`.
+    workspace : path, optional
+        A folder for the solver's memory, as in `minimize_lbfgsb`. A copy, or what a pickle makes,
+        has none.
     **options
         ``maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch,
         gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads,
@@ -84,6 +89,7 @@ class Solver(BaseSolver):
         bounds: Any = None,
         *,
         x_scale: ArrayLike | None = None,
+        workspace: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Solver:
         for name in options:
@@ -92,7 +98,8 @@ class Solver(BaseSolver):
         start = as_start(x0, copy=False)
         lower, upper = as_bounds(bounds, start.size)
         scale = as_scale(x_scale, start.size)
-        self = super().__new__(cls, start, lower, upper, as_options(**options), scale)
+        allocate = in_folder(workspace)
+        self = super().__new__(cls, start, lower, upper, as_options(**options), scale, allocate)
         self._asked = False
         self._options = options
         return self
@@ -103,6 +110,7 @@ class Solver(BaseSolver):
         bounds: Any = None,
         *,
         x_scale: ArrayLike | None = None,
+        workspace: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
         pass

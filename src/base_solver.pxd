@@ -14,8 +14,11 @@ cdef class BaseSolver:
     cdef readonly Py_ssize_t n
     cdef public object _stop_reason    # a str: why the user stopped it, if he said so
     cdef public object _differences    # a str: by which differences the gradient comes, if so
+    cdef object allocate               # makes `memory`; None: the core's own allocation
+    cdef object memory                 # what the state is in, if not that
     cdef object __weakref__
 
+    cdef bint create(self, bint bounded, bint scaled) except -1
     cdef object vector(self, double **v)
     cdef bint tell(self, double f, const double[::1] g) except -1
     cdef int advance(self) except -1

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class BaseSolver:
         upper: Vector | None,
         options: CheckedOptions,
         x_scale: Vector | None = None,
+        allocate: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> Any: ...
     @property
     def x(self) -> Vector: ...

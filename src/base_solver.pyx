@@ -18,7 +18,7 @@ from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, TRIAL, Event, mismatch_of, solver_advance,
                                   solver_begin, solver_create, solver_destroy, solver_measure,
-                                  solver_point, solver_point_at_team, solver_set_pair,
+                                  solver_place, solver_point, solver_point_at_team, solver_set_pair,
                                   solver_set_precision, solver_size, solver_stop, solver_tell,
                                   solver_test, solver_test_limits)
 from lbfgsb._core.team cimport Room
@@ -89,14 +89,18 @@ cdef class BaseSolver:
     options : CheckedOptions
     x_scale : ndarray of float64, shape (n,), C-contiguous, or None
         Typical sizes of the variables: the algorithm works on x / x_scale.
+    allocate : callable or None
+        ``allocate(size)`` makes the solver's memory, if not the core: a ndarray of uint8, at a
+        multiple of 64 bytes.
     """
 
     def __cinit__(self, const double[::1] x0, const double[::1] lower, const double[::1] upper,
-                  CheckedOptions options, const double[::1] x_scale=None):
+                  CheckedOptions options, const double[::1] x_scale=None, allocate=None):
         cdef size_t size = x0.shape[0] * sizeof(double)
         self.s.options = options.options
         self.n = x0.shape[0]
-        if not solver_create(&self.s, self.n, lower is not None, x_scale is not None):
+        self.allocate = allocate
+        if not self.create(lower is not None, x_scale is not None):
             raise MemoryError(f'no memory for n = {self.n}, maxcor = {self.s.options.maxcor}')
         with nogil:
             memcpy(self.s.box.x, &x0[0], size)
@@ -106,6 +110,18 @@ cdef class BaseSolver:
             if self.s.box.scaled:
                 memcpy(self.s.box.scale, &x_scale[0], size)
             solver_begin(&self.s)
+
+    cdef bint create(self, bint bounded, bint scaled) except -1:
+        cdef Room room
+        cdef unsigned char[::1] memory
+        if self.allocate is None:
+            return solver_create(&self.s, self.n, bounded, scaled)
+        room = solver_size(&self.s, self.n, bounded, scaled)
+        if room.kept == NULL:
+            return False
+        self.memory = memory = self.allocate(<size_t>room.kept + <size_t>room.work)
+        solver_place(&self.s, <char *>&memory[0], <char *>&memory[0] + <size_t>room.kept)
+        return True
 
     def __dealloc__(self):
         solver_destroy(&self.s)
@@ -291,11 +307,12 @@ cdef class BaseSolver:
         options.options.maxcor = maxcor
         snapshot = self.snapshot()
         other = BaseSolver(snapshot['x'], snapshot['lower'], snapshot['upper'], options,
-                           snapshot['scale'])
+                           snapshot['scale'], self.allocate)
         other._restore(snapshot)
         other.s.factor_error = self.s.factor_error
         old = self.s
         self.s, other.s = other.s, old
+        self.memory, other.memory = other.memory, self.memory
         solver_point_at_team(&self.s)
         solver_point_at_team(&other.s)
         return 0
