@@ -15,14 +15,12 @@ from lbfgsb._core.platform cimport platform_yield
 
 cdef extern from *:
     """
+    #include "platform.h"
     #ifdef Py_GIL_DISABLED
-    #define guard_load(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
-    #define guard_store(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
-    #define guard_add(p, v) ((void)__atomic_fetch_add(p, v, __ATOMIC_SEQ_CST))
-    static int guard_take(unsigned long *p, unsigned long mine) {
-        unsigned long nobody = 0;
-        return __atomic_compare_exchange_n(p, &nobody, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
+    #define guard_load(p) platform_load(p)
+    #define guard_store(p, v) platform_store(p, v)
+    #define guard_add(p, v) ((void)platform_add(p, v))
+    #define guard_take(p, mine) platform_take(p, mine)
     #else
     #define guard_load(p) (*(p))
     #define guard_store(p, v) (*(p) = (v))

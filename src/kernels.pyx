@@ -1,24 +1,9 @@
 """The vector kernels for Cython: those for this processor, and what built them."""
 
+from lbfgsb._core.platform cimport PLATFORM_COMPILER, PLATFORM_OPENMP, platform_processors
+
 cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define LBFGSB_OPENMP 1
-    #else
-    #define LBFGSB_OPENMP 0
-    static int omp_get_num_procs(void) { return 1; }
-    #endif
-    #if defined(__clang__)
-    #define LBFGSB_COMPILER "clang " __clang_version__
-    #else
-    #define LBFGSB_COMPILER "gcc " __VERSION__
-    #endif
-    """
     const long CYTHON_HEX_VERSION
-    const int LBFGSB_OPENMP
-    const char *LBFGSB_COMPILER
-    int omp_get_num_procs() nogil
 
 cdef extern from "kernels.h" nogil:
     const Kernels *lbfgsb_kernels()
@@ -32,7 +17,7 @@ cdef const Kernels *kernels_in_use() noexcept nogil:
 
 cdef int processors() noexcept nogil:
     """As many as OpenMP sees; 1 without OpenMP."""
-    return omp_get_num_procs()
+    return platform_processors()
 
 
 cdef const Kernels *kernels_named(level) except NULL:
@@ -62,7 +47,7 @@ def cpu_supported():
 
 def compiler():
     """Return the C compiler that built the core."""
-    return LBFGSB_COMPILER.decode()
+    return PLATFORM_COMPILER.decode()
 
 
 def cython_version():
@@ -73,9 +58,9 @@ def cython_version():
 
 def openmp():
     """Return whether the core can use more than one thread."""
-    return bool(LBFGSB_OPENMP)
+    return bool(PLATFORM_OPENMP)
 
 
 def max_threads():
     """Return the number of processors that OpenMP sees."""
-    return omp_get_num_procs()
+    return platform_processors()

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "platform.h"
 
 #define DECLARE(level)                              \
     void lbfgsb_fill_panel_float64_##level(Kernels *kernels); \
@@ -39,12 +40,10 @@ const Kernels *const *lbfgsb_kernels_supported(void)
         return supported;
     const Kernels **next = supported;
 #ifdef LBFGSB_X86
-    __builtin_cpu_init();
-    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+    int bits = platform_vector_bits();
+    if (bits >= 512)
         FILL(avx512);
-    if (has_avx2)
+    if (bits >= 256)
         FILL(avx2);
 #endif
     FILL(baseline);

@@ -1,7 +1,8 @@
-/* What differs between systems: memory on a boundary, clocks, processes, and what threads share.
+/* What differs between systems, processors and compilers: memory on a boundary, clocks, processes,
+ * threads, what threads share, and what the processor can do.
  *
- * Nothing else in src/ asks which system it is. The compiler is gcc or clang everywhere, since the
- * kernels use their vector types; so the atomics are theirs.
+ * Nothing else in src/ asks which system it is. The compiler is gcc or clang everywhere (on Windows
+ * clang-cl or mingw's gcc), since the kernels use their vector types; so the atomics are theirs.
  */
 #ifndef LBFGSB_PLATFORM_H
 #define LBFGSB_PLATFORM_H
@@ -14,12 +15,28 @@
 #include <malloc.h>
 #include <windows.h>
 #else
+#include <pthread.h>
 #include <sched.h>
 #include <time.h>
 #include <unistd.h>
 #endif
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#define PLATFORM_X86 1
+#include <cpuid.h>
+#endif
+
+#if defined(__clang__)
+#define PLATFORM_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define PLATFORM_COMPILER "gcc " __VERSION__
+#else
+#error "lbfgsb is compiled by gcc or clang; on Windows CC=clang-cl, or mingw's gcc"
 #endif
 
 /* --- memory ------------------------------------------------------------------------------ */
@@ -132,10 +149,91 @@ static inline void platform_sleep(int milliseconds)
 #endif
 }
 
+/* How many of `count` threads can be started beside those that there are: they wait for one another
+ * at a gate, and are gone on return. */
+enum { PLATFORM_MOST_STARTED = 1024 };
+
+#ifdef _WIN32
+/* No limit of Windows is met before memory ends. */
+static inline int platform_try_threads(int count)
+{
+    return count;
+}
+#else
+static inline void *platform_pass(void *gate)
+{
+    pthread_mutex_lock((pthread_mutex_t *)gate);
+    pthread_mutex_unlock((pthread_mutex_t *)gate);
+    return NULL;
+}
+
+static inline int platform_try_threads(int count)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t started[PLATFORM_MOST_STARTED];
+    int number = 0;
+    pthread_mutex_lock(&gate);
+    while (number < count && number < PLATFORM_MOST_STARTED &&
+           pthread_create(&started[number], NULL, platform_pass, &gate) == 0)
+        number++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < number; i++)
+        pthread_join(started[i], NULL);
+    return number;
+}
+#endif
+
+/* --- OpenMP, where the compiler has it: elsewhere a parallel region is run by one thread --- */
+
+#ifdef _OPENMP
+enum { PLATFORM_OPENMP = 1 };
+static inline int platform_processors(void) { return omp_get_num_procs(); }
+#else
+enum { PLATFORM_OPENMP = 0 };
+static inline int platform_processors(void) { return 1; }
+#endif
+
+/* --- what threads share ------------------------------------------------------------------ */
+
 /* Macros, for numbers of any type; in one order that all threads see. */
 #define platform_load(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define platform_store(p, value) __atomic_store_n(p, value, __ATOMIC_SEQ_CST)
 /* The value before. */
 #define platform_add(p, value) __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST)
+
+/* Puts `mine` in the place of 0; whether it was 0. The type is that of Python's thread
+ * identifiers, which has 32 bits on Windows. */
+static inline int platform_take(unsigned long *p, unsigned long mine)
+{
+    unsigned long nobody = 0;
+    return __atomic_compare_exchange_n(p, &nobody, mine, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* --- what the processor can do ----------------------------------------------------------- */
+
+/* The instruction sets that there are kernels for: 512 for AVX-512 (F, VL, DQ, BW), 256 for AVX2
+ * and FMA, else 0. From CPUID itself: the compilers' __builtin_cpu_supports needs a library that
+ * clang-cl does not link. The system must save the registers too (XGETBV); macOS says so of those
+ * of AVX-512 only after their first use, and gets AVX2. Bits: Intel 64 and IA-32 Architectures
+ * Software Developer's Manual, volume 2A (CPUID) and volume 1, section 13.2 (XCR0). */
+static inline int platform_vector_bits(void)
+{
+#ifdef PLATFORM_X86
+    enum { FMA = 1 << 12, OSXSAVE = 1 << 27 };                                  /* leaf 1, ECX */
+    enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };            /* leaf 7, EBX */
+    const unsigned VL = 1u << 31;
+    enum { YMM = 0x06, ZMM = 0xe6 };                                            /* XCR0 */
+    const unsigned avx512 = F | DQ | BW | VL;
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & FMA))
+        return 0;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if ((saved & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2))
+        return 0;
+    return (saved & ZMM) == ZMM && (b & avx512) == avx512 ? 512 : 256;
+#else
+    return 0;
+#endif
+}
 
 #endif

@@ -9,6 +9,10 @@ cdef extern from "platform.h" nogil:
     long platform_process()
     void platform_yield()
     void platform_sleep(int milliseconds)
+    const int PLATFORM_OPENMP
+    const char *PLATFORM_COMPILER
+    int platform_try_threads(int count)
+    int platform_processors()
     Py_ssize_t platform_load(Py_ssize_t *p)
     void platform_store(Py_ssize_t *p, Py_ssize_t value)
     Py_ssize_t platform_add(Py_ssize_t *p, Py_ssize_t value)

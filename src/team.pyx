@@ -12,12 +12,21 @@ No thread is started for ``threads=1``. OpenMP's pool does not survive a fork: a
 process that has used it works with one thread, which changes no result.
 """
 from cython.parallel cimport parallel, threadid
+from libc.limits cimport INT_MAX
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from lbfgsb._core.kernels cimport BLOCK, CHUNK, LANES, Kernels, prefetch, processors
-from lbfgsb._core.platform cimport (platform_add, platform_advise_huge_pages, platform_allocate,
-                                    platform_process, platform_seconds)
+from lbfgsb._core.platform cimport (PLATFORM_OPENMP, platform_add, platform_advise_huge_pages,
+                                    platform_allocate, platform_load, platform_process,
+                                    platform_seconds, platform_store, platform_try_threads)
+
+cdef extern from *:
+    """
+    /* The threads of OpenMP's pool, this one among them: each thread that asks has a pool. */
+    static _Thread_local int team_pool = 1;
+    """
+    int team_pool
 
 # What a level must be faster by to be the best one, and how many iterations pass between two tries,
 # at first and at most: a try of a slow level costs little then.
@@ -39,6 +48,9 @@ cdef enum:
 
 # The process that started the OpenMP pool; 0 while there is none.
 cdef long pool_owner = 0
+
+# As many threads as the system has let a pool have when it refused more.
+cdef Py_ssize_t most_started = INT_MAX
 
 
 cdef char *aligned_block(size_t size) noexcept nogil:
@@ -117,15 +129,39 @@ cdef void team_end_iteration(Team *team) noexcept nogil:
 cdef int allowed_threads(int threads) noexcept nogil:
     """One in a process whose parent has used OpenMP's pool, else `threads`; at least one.
 
-    Not many more than there are processors: OpenMP ends the process if it can't start them.
+    Not many more than there are processors, and no more than the system lets start.
     """
     global pool_owner
-    if threads <= 1:
+    if threads <= 1 or not PLATFORM_OPENMP:
         return 1
     threads = min(threads, max(processors(), <int>MOST_THREADS))
     if pool_owner == 0:
         pool_owner = platform_process()
-    return threads if pool_owner == platform_process() else 1
+    return started_threads(threads) if pool_owner == platform_process() else 1
+
+
+cdef int started_threads(int threads) noexcept nogil:
+    """`threads`, or as many as the system lets this thread's pool have.
+
+    GCC's OpenMP ends the process if it can't start a thread (limits of memory, of processes). So
+    those that its pool lacks are started beforehand, for nothing, and one more: their stacks then
+    are there to be used again, and the room of the one more is for what OpenMP keeps beside them.
+    A pool has the threads of the last parallel region: those that it did not need have ended.
+
+    A refusal holds for the rest of the process; to ask at each pass would cost more than it brings.
+    """
+    global team_pool
+    cdef int lacking, could
+    threads = <int>min(<Py_ssize_t>threads, platform_load(&most_started))
+    lacking = threads - team_pool
+    if lacking > 0:
+        could = max(platform_try_threads(lacking + 1) - 1, 0)
+        if could < lacking:
+            threads = team_pool + could
+            platform_store(&most_started, threads)
+    if threads > 1:
+        team_pool = threads
+    return threads
 
 
 cdef int worthwhile_threads(Team *team, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:

@@ -6,6 +6,7 @@ are compared with it to the bit, whatever the instruction set.
 """
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,6 +229,18 @@ def test_an_unknown_level_in_the_environment_is_no_choice():
 
 def test_the_baseline_is_always_there():
     assert LEVELS[-1] == "baseline"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no /proc/cpuinfo")
+def test_the_levels_are_those_that_the_system_says_the_processor_has():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    expected = ["baseline"]
+    if {"avx2", "fma"} <= flags:
+        expected = ["avx2", *expected]
+        if {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= flags:
+            expected = ["avx512", *expected]
+    assert expected == LEVELS
 
 
 # --- rows: points -------------------------------------------------------------------------

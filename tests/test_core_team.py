@@ -1,13 +1,19 @@
 """How many threads the solver finds that pay: with made-up times, since real ones are not the same
 twice."""
 
+import sys
+
 import numpy as np
 import pytest
+from lbfgsb._core.kernels import openmp
 from lbfgsb._core.testing import levels_of
-from problems import assert_same_run, rosen_fg
+from problems import assert_same_run, rosen_fg, run_python
 
 from lbfgsb import Solver, minimize_batch, minimize_lbfgsb
 from lbfgsb.benchmarks import compiled_rosenbrock
+
+if sys.platform != "win32":
+    import resource
 
 
 def constant(*times):
@@ -74,3 +80,75 @@ def test_auto_is_said_by_name():
     for wrong in (0, -1, "all"):
         with pytest.raises(ValueError, match="threads must be"):
             minimize_lbfgsb(x0=[1.0, 2.0], fun=rosen_fg, jac=True, threads=wrong)
+
+
+# --- threads that the system refuses ------------------------------------------------------
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
+with_openmp = pytest.mark.skipif(not openmp(), reason="built without OpenMP")
+
+# Runs with one thread and, once `refuse` has set a limit, with four; prints whether the bits are the
+# same, and how many threads the process then has.
+REFUSED = """
+import os, resource
+import numpy as np
+from lbfgsb import Solver
+from lbfgsb.benchmarks import rosenbrock, rosenbrock_grad
+
+def steps(threads, refuse=lambda: None):
+    solver = Solver(np.tile([-1.2, 1], 200_000), threads=threads)
+    refuse()
+    for _ in range(4):
+        x = solver.ask()
+        solver.tell(rosenbrock(x), rosenbrock_grad(x))
+    return solver.x
+
+def status(name):
+    return int(open("/proc/self/status").read().split(name + ":")[1].split()[0])
+
+def memory(room):
+    limit = 1024 * status("VmSize") + room
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+def processes():
+    if os.getuid() == 0:    # whom no such limit binds
+        os.setresuid(65534, 65534, 65534)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+alone = steps(1)
+{refuse}
+print(np.array_equal(alone, steps(4, refuse)), status("Threads"))
+"""
+
+
+def run_refused(refuse):
+    """With a BLAS that starts no threads of its own."""
+    code = REFUSED.replace("{refuse}", f"refuse = lambda: {refuse}")
+    return run_python(code, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1").split()
+
+
+@linux
+@with_openmp
+def test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same():
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    if stack == resource.RLIM_INFINITY:
+        pytest.skip("the size of a thread's stack is not known")
+    arrays = 20 * 2**20  # those that the test makes in a step
+    threads = [int(count) for same, count in
+               (run_refused(f"memory({arrays + k * stack})") for k in (0, 2, 8))
+               if same == "True"]  # fmt: skip
+    assert threads[0] < 4
+    assert threads == sorted(threads)
+    assert threads[-1] == 4
+
+
+@linux
+@with_openmp
+def test_where_no_process_may_be_added_one_thread_does_the_work():
+    assert run_refused("processes()") == ["True", "1"]
+
+
+@linux
+@with_openmp
+def test_without_a_limit_there_are_as_many_threads_as_asked_for():
+    assert run_refused("None") == ["True", "4"]
