@@ -218,7 +218,9 @@ def _stack_sides(bounds: Bounds, count: int, n: int) -> Vector:
     return np.stack(rows, axis=-1)
 
 
-def _one_row(lower: Vector | None, upper: Vector | None) -> Any:
+def _one_row(
+    lower: Vector | None, upper: Vector | None
+) -> tuple[Vector, Vector] | tuple[None, None]:
     return (None, None) if lower is None or upper is None else (lower[None], upper[None])
 
 

@@ -66,7 +66,9 @@ class Diagnosis:
     def __init__(self, headline: str, findings: list[Finding]) -> None:
         order = ("problem", "hint", "fine")
         self.headline = headline
-        self.findings = sorted(findings, key=lambda finding: order.index(finding.severity))
+        self.findings: list[Finding] = sorted(
+            findings, key=lambda finding: order.index(finding.severity)
+        )
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)

@@ -235,7 +235,7 @@ class FiniteDifference:
         if n is None and lower is not None:
             n = lower.size
         self._fun = fun
-        self.method = method
+        self.method: Method = method
         self._rel_step = _as_step("rel_step", rel_step, n)
         self._abs_step = _as_step("abs_step", abs_step, n)
         self._precision = fun_precision
@@ -333,7 +333,8 @@ class FiniteDifference:
         precision = find_precision(f) if self._precision is None else self._precision
         if precision <= np.finfo(np.float64).eps:
             return self._abs_step
-        return precision**power * np.maximum(1.0, np.abs(z))
+        step: Vector = precision**power * np.maximum(1.0, np.abs(z))
+        return step
 
     def _map(
         self,
@@ -392,9 +393,10 @@ class _Sealed:
         self.fun: Callable[[Any], Any] | None = None
 
     def __call__(self, point: Any) -> Any:
-        if self.fun is None:
-            self.fun = pickle.loads(self.pickled)
-        return self.fun(point)
+        fun = self.fun
+        if fun is None:
+            fun = self.fun = pickle.loads(self.pickled)
+        return fun(point)
 
 
 class _Evaluation:

@@ -63,7 +63,8 @@ class _Line:
     def __init__(self, fun: Callable[[Vector], float], x: Vector, box: tuple[Vector, Vector]):
         self.fun, self.x, self.box = fun, x, box
         self.nfev = 0
-        self.precision, self.noise = EPS, 0.0
+        self.precision: float = EPS
+        self.noise = 0.0
 
     def know(self, precision: float, f: float, v: Vector) -> None:
         """Learn what f is off by: as told or as its type says, or as a walk along `v` shows."""
@@ -77,7 +78,7 @@ class _Line:
     @property
     def step(self) -> float:
         """The first step of differences."""
-        return min(STEP * (self.precision / EPS) ** 0.2, LONGEST_STEP)
+        return float(min(STEP * (self.precision / EPS) ** 0.2, LONGEST_STEP))
 
     def error_of(self, values: Sequence[float]) -> float:
         """What one of these values of f is off by."""

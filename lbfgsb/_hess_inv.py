@@ -22,6 +22,7 @@ class HasPairs(Protocol):
 
     def pairs(self) -> tuple[Vector, Vector, Vector]:
         """Return S and Y, each (k, n), oldest first, and factors (k,), in arrays of their own."""
+        ...
 
 
 class InvHessProduct(LbfgsInvHessProduct):
@@ -47,14 +48,14 @@ class InvHessProduct(LbfgsInvHessProduct):
 
     def _matvec(self, x: Vector) -> Vector:
         if self._is_scipys():
-            return super()._matvec(x)
+            return np.asarray(super()._matvec(x))
         return self._matmat(np.reshape(x, (-1, 1))).reshape(-1)
 
     def _matmat(self, X: Vector) -> Vector:
         """Return H X for X (n, columns): the two-loop recursion from I on, as in kernels_few.c."""
         if self._is_scipys():
-            return super()._matmat(X)
-        V = np.array(X, dtype=self.dtype)
+            return np.asarray(super()._matmat(X))
+        V: Vector = np.array(X, dtype=self.dtype)
         S, Y, rho, secant = self.sk, self.yk, self.rho, self.secant
         alpha = np.empty((self.n_corrs, V.shape[1]))
         for i in reversed(range(self.n_corrs)):
@@ -67,7 +68,7 @@ class InvHessProduct(LbfgsInvHessProduct):
     def todense(self) -> Vector:
         """Return H as an array (n, n)."""
         if self._is_scipys():
-            return super().todense()
+            return np.asarray(super().todense())
         return self._matmat(np.eye(*self.shape, dtype=self.dtype))
 
     def __reduce__(self) -> tuple[Any, ...]:

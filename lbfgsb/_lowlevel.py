@@ -50,10 +50,11 @@ def check_fun(fun: object) -> None:
     """
     if not callable(fun):
         raise TypeError(f"fun must be callable or a LowLevelCallable; got {quote(fun)}")
-    kind, wrapped = type(fun), ""
+    kind, kind_of, wrapped = type(fun), "", ""
     if isinstance(fun, _CFunction):
         # One of a single argument, made to take an array, is called as any Python function is.
-        if len(fun.argtypes or ()) != 1:
+        argtypes: Any = getattr(fun, "argtypes", None)
+        if len(argtypes or ()) != 1:
             kind_of, wrapped = "a function of ctypes", "fun"
     elif kind.__module__ == "_cffi_backend":
         kind_of, wrapped = "a function of cffi", "fun"

@@ -161,7 +161,8 @@ def way_inside(
     changes must not cancel.
     """
     golden = (math.sqrt(5) - 1) / 2
-    way = np.maximum(1.0, np.abs(x)) * (0.75 + 0.5 * (golden * np.arange(1, x.size + 1) % 1))
+    ratios = 0.75 + 0.5 * (golden * np.arange(1.0, x.size + 1) % 1)
+    way = np.maximum(1.0, np.abs(x)) * ratios
     way[upper - x < x - lower] *= -1
     way[~(lower < upper)] = 0.0
     return way

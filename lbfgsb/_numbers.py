@@ -39,10 +39,11 @@ def as_number(name: str, value: Any, least: float | None = 0.0) -> float:
             value = float(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name} must be a real number; got {quote(value)}") from error
-    if least is not None and not value >= least:
+    number: float = value
+    if least is not None and not number >= least:
         expected = "a number" if least == -math.inf else f">= {least:g}"
-        raise ValueError(f"{name} must be {expected}; got {value}")
-    return value
+        raise ValueError(f"{name} must be {expected}; got {number}")
+    return number
 
 
 def as_integer(name: str, value: Any, least: int | None) -> int:
@@ -70,14 +71,17 @@ def as_integer(name: str, value: Any, least: int | None) -> int:
         if isinstance(value, float) and value == math.inf:
             return 2**62
         try:
-            value = int(value) if value == int(value) else operator.index(value)
+            number: Any = value
+            whole = int(number) if number == int(number) else operator.index(number)
         except (TypeError, ValueError, OverflowError) as error:
             raise TypeError(f"{name} must be an integer; got {quote(value)}") from error
-    if least is not None and value < least:
-        raise ValueError(f"{name} must be at least {least}; got {value}")
-    if -(2**62) <= value <= 2**62:
-        return value
-    return max(-(2**62), min(value, 2**62))
+    else:
+        whole = value
+    if least is not None and whole < least:
+        raise ValueError(f"{name} must be at least {least}; got {whole}")
+    if -(2**62) <= whole <= 2**62:
+        return whole
+    return max(-(2**62), min(whole, 2**62))
 
 
 def as_count(name: str, value: Any, least: int = 1) -> int:

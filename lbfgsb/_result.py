@@ -88,7 +88,7 @@ class Result(OptimizeResult):
     """An `OptimizeResult` that a later run can go on from; what it needs is not an item."""
 
     def __repr__(self) -> str:
-        text = super().__repr__()
+        text = str(super().__repr__())
         if "history" not in self.__dict__:
             return text
         width = text.partition("\n")[0].find(":")  # the names end in one column
@@ -153,7 +153,7 @@ class BatchResult(OptimizeResult):
 
     def __repr__(self) -> str:
         if not {"x", "message", *_NUMBERS_OF_ONE} <= self.keys():
-            return super().__repr__()
+            return str(super().__repr__())
         count, n = self["x"].shape
         ends: dict[str, int] = {}
         for message in self["message"]:

@@ -99,7 +99,9 @@ class Solver(BaseSolver):
         lower, upper = as_bounds(bounds, start.size)
         scale = as_scale(x_scale, start.size)
         allocate = in_folder(workspace)
-        self = super().__new__(cls, start, lower, upper, as_options(**options), scale, allocate)
+        self: Solver = super().__new__(
+            cls, start, lower, upper, as_options(**options), scale, allocate
+        )
         self._asked = False
         self._options = options
         return self

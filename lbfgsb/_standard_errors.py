@@ -119,7 +119,8 @@ def _inverse(H: Vector) -> Vector:
         values, vectors = np.linalg.eigh(d[:, None] * H * d)
         # Below that an eigenvalue is an error of the differences, about the square of the step.
         if values[0] > len(H) * _STEP**2:
-            return d[:, None] * ((vectors / values) @ vectors.T) * d
+            inverse: Vector = d[:, None] * ((vectors / values) @ vectors.T) * d
+            return inverse
     raise ValueError(
         "the Hessian at the result is not positive definite in the variables that are not at a "
         "bound: the data do not determine all of them, or the result is no minimum"

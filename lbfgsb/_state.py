@@ -70,7 +70,8 @@ class State(OptimizeResult):
     @property
     def solver(self) -> BaseSolver | None:
         """What the state is of; None once the run has moved on. Not an item."""
-        return self.__dict__["_solver"]
+        solver: BaseSolver | None = self.__dict__["_solver"]
+        return solver
 
     def _extra(self) -> dict[str, Any]:
         """Return what the run needs to go on and the solver does not have."""

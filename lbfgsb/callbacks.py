@@ -116,8 +116,8 @@ class Callback:
     def _numbers(self, state: OptimizeResult) -> dict[str, float]:
         """Return what the state knows of `NUMBERS`; the iterates are counted if it does not."""
         self._iterates += 1
-        numbers = {name: state[name] for name in (*NUMBERS, *_OF_BATCH) if name in state}
-        return {"nit": self._iterates} | numbers
+        numbers: dict[str, float] = {"nit": self._iterates}
+        return numbers | {name: state[name] for name in (*NUMBERS, *_OF_BATCH) if name in state}
 
 
 # --- what ends a run ----------------------------------------------------------------------
@@ -145,7 +145,7 @@ class TargetReached(Callback):
     def __init__(
         self, target: float, monitor: str | Callable[[OptimizeResult], float] = "fun"
     ) -> None:
-        self.target = as_number("target", target, -math.inf)
+        self.target: float = as_number("target", target, -math.inf)
         self.monitor = monitor
         self._monitor = _Monitor(monitor)
 
@@ -190,15 +190,15 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         monitor: str | Callable[[OptimizeResult], float] = "fun",
     ) -> None:
-        self.patience = as_count("patience", patience)
-        self.min_delta = as_number("min_delta", min_delta)
+        self.patience: int = as_count("patience", patience)
+        self.min_delta: float = as_number("min_delta", min_delta)
         self.monitor = monitor
         self._monitor = _Monitor(monitor)
         self.begin_run(None)
 
     def begin_run(self, state: OptimizeResult | None) -> None:
         """Forget the best."""
-        self.best = math.inf
+        self.best: float = math.inf
         self.best_x: Vector | None = None
         self._without = 0
 
@@ -206,7 +206,8 @@ class EarlyStopping(Callback):
         """Compare with the best so far."""
         value = self._monitor(intermediate_result)
         if value < self.best - self.min_delta or (self.best_x is None and value < math.inf):
-            self.best, self.best_x = value, np.array(intermediate_result.x)
+            self.best = value
+            self.best_x = np.array(intermediate_result.x)
             self._without = 0
             return
         self._without += 1
@@ -228,7 +229,7 @@ class TimeLimit(Callback):
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = as_number("seconds", seconds)
+        self.seconds: float = as_number("seconds", seconds)
         self._start: float | None = None
 
     def begin_run(self, state: OptimizeResult | None) -> None:
@@ -278,7 +279,7 @@ class StopOnSignal(Callback):
     """
 
     def __init__(self, signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
-        self.signals = tuple(signal.Signals(s) for s in signals)
+        self.signals: tuple[signal.Signals, ...] = tuple(signal.Signals(s) for s in signals)
         self.received: signal.Signals | None = None
         self._before: dict[int, Any] | None = None
 
@@ -372,7 +373,8 @@ class Print(Callback):
     )
 
     def __init__(self, every: int = 1, file: IO[str] | None = None) -> None:
-        self.every, self._file = as_count("every", every), file
+        self.every: int = as_count("every", every)
+        self._file = file
         self._rows = 0
         self._missed: dict[str, float] | None = None
 
@@ -435,7 +437,9 @@ class JSONLines(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1, append: bool = False) -> None:
-        self.path, self.every, self.append = os.fspath(path), as_count("every", every), append
+        self.path: str = os.fspath(path)
+        self.every: int = as_count("every", every)
+        self.append: bool = append
         self._file: IO[str] | None = None
         self._start = 0.0
 
@@ -569,7 +573,9 @@ class TensorBoard(Callback):
     def __init__(self, writer: Any, every: int = 1, prefix: str = "lbfgsb/") -> None:
         if not callable(getattr(writer, "add_scalar", None)):
             raise TypeError(f"writer must have a method add_scalar; got {quote(writer)}")
-        self.writer, self.every, self.prefix = writer, as_count("every", every), prefix
+        self.writer: Any = writer
+        self.every: int = as_count("every", every)
+        self.prefix: str = prefix
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> None:
         """Write the numbers if it is their turn."""
@@ -741,7 +747,7 @@ class LivePlot(Callback):
         pyplot()
         check_x(x)
         self._interval, self._x = as_number("interval", interval), x
-        self.history = History()
+        self.history: History = History()
         self._live: LiveFigure | None = None
         self._next = -math.inf
 

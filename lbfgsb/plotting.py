@@ -181,7 +181,8 @@ def _as_history(run: Any) -> History:
 
 def _as_axes(plt: Any, ax: Axes | Sequence[Axes] | None) -> NDArray[np.object_]:
     if ax is None:
-        _, axes = plt.subplots(2, 1, sharex=True, figsize=(6.4, 5.2), layout="constrained")
+        shape = {"figsize": (6.4, 5.2), "layout": "constrained"}
+        axes: NDArray[np.object_] = plt.subplots(2, 1, sharex=True, **shape)[1]
         return axes
     axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(axes) not in (1, 2):
@@ -280,9 +281,10 @@ class LiveFigure:
         self._plt = pyplot()
         self._x = x
         with self._plt.rc_context(_STYLE):
-            self.figure, axes = self._plt.subplots(
+            figure, axes = self._plt.subplots(
                 2, 1, sharex=True, figsize=(6.4, 5.2), layout="constrained"
             )
+        self.figure: Any = figure
         self._axes = axes
         self._display: Any = None
         self._inline = "inline" in self._plt.get_backend()
@@ -377,26 +379,25 @@ def plot_bounds(
     """
     nit, status = _statuses(_as_history(history), bounds)
     n = status.shape[1]
-    if sort is None:
-        sort = n > _MOST_CELLS and not _neighbours_agree(status)
-    order = _by_time_at_bounds(status) if sort else np.arange(n)
+    is_sorted = n > _MOST_CELLS and not _neighbours_agree(status) if sort is None else sort
+    order = _by_time_at_bounds(status) if is_sorted else np.arange(n)
     if names is not None and len(names) != n:
         raise ValueError(f"names must be {n}, one for each variable; got {len(names)}")
     plt = pyplot()
     with plt.rc_context(_STYLE):
         if ax is None:
-            _, axes = plt.subplots(
+            axes: NDArray[np.object_] = plt.subplots(
                 2,
                 1,
                 sharex=True,
                 layout="constrained",
                 height_ratios=[1, 3],
                 figsize=(6.4, 3.4 if n <= 8 else 5.2),
-            )
+            )[1]
         else:
             axes = _as_axes(plt, ax)
         _draw_map(axes[-1], nit, status[:, order])
-        _name_variables(axes[-1], order, names, sort)
+        _name_variables(axes[-1], order, names, is_sorted)
         if len(axes) == 2:
             _draw_counts(axes[0], nit, status)
         _add_legend(axes[0], status)

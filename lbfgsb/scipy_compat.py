@@ -56,7 +56,7 @@ _FMIN_NAMES_THEM = frozenset({"maxcor", "ftol", "gtol", "eps"})
 def fmin_l_bfgs_b(
     func: Callable[..., Any],
     x0: ArrayLike,
-    fprime: Callable[..., Any] | None = None,
+    fprime: Callable[..., Any] | bool | None = None,
     args: Any = (),
     approx_grad: bool | int = 0,
     bounds: Any = None,
@@ -405,9 +405,10 @@ def _our_minimize_lbfgsb(
         one.fixed = fixed
     if jac is True:  # fmin_l_bfgs_b(fprime=True): no name of a gradient to SciPy's function
         jac = None
-    if isinstance(fun, _scipy.memoize_jac) and jac == fun.derivative:
+    split: Any = fun if isinstance(fun, _scipy.memoize_jac) else None
+    if split is not None and jac == split.derivative:
         # minimize has split the pair (f, g) in two functions that remember; ours takes the pair.
-        fun, jac = fun.fun, True
+        fun, jac = split.fun, True
     result = _solve(fun, x0, _as_args(args), jac, bounds, callback.callbacks, options)
     # minimize looks at this to give the status 99.
     callback.stop_iteration = any(one.stopped for one in callback.callbacks)
@@ -728,7 +729,7 @@ def _as_minimize_takes(bounds: Any, x0: ArrayLike) -> Any:
         )
     if bounds is None:
         return None
-    pairs = _as_pairs(bounds)
+    pairs: Any = _as_pairs(bounds)
     if _has_nan(pairs):
         pairs = pairs.tolist()
     if isinstance(pairs, list):

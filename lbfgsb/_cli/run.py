@@ -163,7 +163,7 @@ def _is_archive(script: str) -> bool:
 def _compile(script: str) -> CodeType:
     try:
         with io.open_code(_absolute(script)) as file:
-            code = pkgutil.read_code(file)  # None if it is no .pyc
+            code: CodeType | None = pkgutil.read_code(file)  # None if it is no .pyc
             if code is None:
                 file.seek(0)
                 code = compile(file.read(), _absolute(script), "exec", dont_inherit=True)

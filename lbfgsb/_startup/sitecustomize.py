@@ -9,28 +9,33 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from types import ModuleType
+from typing import Any
 
 
 class _AfterScipy:
     """Finds `scipy.optimize` as it would be found anyway, and has it patched once it is loaded."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Any = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != "scipy.optimize":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None:
-            execute = spec.loader.exec_module
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
-            def exec_module(module):
+            def exec_module(module: ModuleType) -> None:
                 execute(module)
                 _import_lbfgsb()
 
-            spec.loader.exec_module = exec_module
+            loader.exec_module = exec_module
         return spec
 
 
-def _import_lbfgsb():
+def _import_lbfgsb() -> None:
     try:
         import lbfgsb  # noqa: F401  (it looks at the variable, and patches)
     except ImportError as error:  # another Python than the program's
@@ -41,7 +46,7 @@ def _import_lbfgsb():
         )
 
 
-def _run_hidden():
+def _run_hidden() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
