@@ -164,7 +164,7 @@ def memory_behind(hess_inv: LbfgsInvHessProduct) -> HasPairs | None:
 
 
 def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
-    """Return the diagonal of the limited-memory inverse Hessian approximation.
+    r"""Return the diagonal of the limited-memory inverse Hessian approximation.
 
     Its roots are no standard errors: those are of `standard_errors`.
 
@@ -189,7 +189,7 @@ def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
 
     The diagonal follows the BFGS updates of the inverse, from H = I on:
 
-    .. math:: H \\leftarrow H - ρ (s\\,(Hy)^T + (Hy)\\,s^T) + (ρ/c + ρ^2\\,y^T H y)\\,s s^T
+    .. math:: H \leftarrow H - ρ (s\,(Hy)^T + (Hy)\,s^T) + (ρ/c + ρ^2\,y^T H y)\,s s^T
 
     with ρ = 1/sᵀy and the pair's factor c of the modified secant equation (``hess_inv.secant``;
     1 in SciPy's own operators).

@@ -19,6 +19,7 @@ from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
 from lbfgsb._options import as_options, no_such_option
 from lbfgsb._result import Memory, make_result
+from lbfgsb._types import Vector
 from lbfgsb._workspace import in_folder
 
 
@@ -117,7 +118,7 @@ class Solver(BaseSolver):
     ) -> None:
         pass
 
-    def ask(self) -> Any:
+    def ask(self) -> Vector:
         """Return the point at which f and g are wanted, shape (n,), in the bounds.
 
         The same point until `tell` is called, each time in a fresh array.

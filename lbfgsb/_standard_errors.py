@@ -25,7 +25,7 @@ from lbfgsb._types import Vector
 def standard_errors(
     result: OptimizeResult, jac: Callable[[Vector], ArrayLike], *, bounds: Any = None
 ) -> Vector:
-    """Return the standard errors of estimates that minimise minus a log-likelihood.
+    r"""Return the standard errors of estimates that minimise minus a log-likelihood.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def standard_errors(
 
     Notes
     -----
-    The steps of the differences are 6e-6 times the larger of \\|x\\| and the `x_scale` of the run,
+    The steps of the differences are 6e-6 times the larger of \|x\| and the `x_scale` of the run,
     by default 1. They cost two gradients for each variable, and take n² numbers.
 
     The objective must be minus the log-likelihood itself, not a mean over the data, and without a

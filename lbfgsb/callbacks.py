@@ -753,6 +753,7 @@ class LivePlot(Callback):
 
     @property
     def figure(self) -> Any:
+        """The figure of matplotlib; None until something is drawn."""
         return None if self._live is None else self._live.figure
 
     def begin_run(self, state: OptimizeResult | None) -> None:

@@ -5,27 +5,29 @@ import numpy as np
 from lbfgsb._core.objective import CompiledObjective
 from lbfgsb._core.options import CheckedOptions
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-Vector = NDArray[np.float64]
-Indices = NDArray[np.intp]
+_Vector = NDArray[np.float64]
+_Indices = NDArray[np.intp]
 
+@disjoint_base
 class Lockstep:
     count: int
     n: int
     running: int
     rounds: int
-    def __init__(
-        self,
-        x0: Vector,
-        lower: Vector | None,
-        upper: Vector | None,
+    def __new__(
+        cls,
+        x0: _Vector,
+        lower: _Vector | None,
+        upper: _Vector | None,
         options: CheckedOptions,
-        x_scale: Vector | None,
-    ) -> None: ...
-    def ask(self) -> Vector: ...
-    def rows(self) -> Indices: ...
+        x_scale: _Vector | None,
+    ) -> Any: ...
+    def ask(self) -> _Vector: ...
+    def rows(self) -> _Indices: ...
     def set_precision(self, precision: float) -> None: ...
-    def tell(self, F: Vector, G: Vector) -> None: ...
+    def tell(self, F: _Vector, G: _Vector) -> None: ...
     def stop(self, which: NDArray[np.uint8]) -> None: ...
     def stop_unanswered(self) -> None: ...
     def state(self) -> dict[str, Any]: ...
@@ -34,12 +36,13 @@ class Lockstep:
     def snapshots(self) -> list[dict[str, Any]]: ...
     def restore(self, all: list[dict[str, Any]], rounds: int, ended: Container[int]) -> None: ...
 
+def new_results(count: int, n: int) -> dict[str, Any]: ...
 def solve_compiled(
     objective: CompiledObjective,
-    data: Indices | None,
-    x0: Vector,
-    lower: Vector | None,
-    upper: Vector | None,
+    data: _Indices | None,
+    x0: _Vector,
+    lower: _Vector | None,
+    upper: _Vector | None,
     options: CheckedOptions,
-    x_scale: Vector | None,
+    x_scale: _Vector | None,
 ) -> dict[str, Any]: ...

@@ -3,9 +3,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+_Vector = NDArray[np.float64]
 
-def all_finite(x: Vector) -> bool: ...
+def all_finite(x: _Vector) -> bool: ...
 def kind_of_box(
-    lower: Vector, upper: Vector
+    lower: _Vector, upper: _Vector
 ) -> Literal["bounded", "unbounded", "invalid"]: ...

@@ -4,7 +4,9 @@ from typing import Any
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.objective import CompiledObjective
 from lbfgsb._core.recorder import Recorder
+from typing_extensions import disjoint_base
 
+@disjoint_base
 class Objective:
     def __init__(self, fun: Callable[..., Any], jac: Any, numerical: bool = False) -> None: ...
 

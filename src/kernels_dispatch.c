@@ -5,12 +5,12 @@
 #include "kernels.h"
 #include "platform.h"
 
-#define DECLARE(level)                              \
+#define DECLARE(level)                                        \
     void lbfgsb_fill_panel_float64_##level(Kernels *kernels); \
     void lbfgsb_fill_panel_float32_##level(Kernels *kernels); \
-    void lbfgsb_fill_sums_##level(Kernels *kernels);   \
-    void lbfgsb_fill_few_##level(Kernels *kernels);   \
-    void lbfgsb_fill_dense_##level(Kernels *kernels); \
+    void lbfgsb_fill_sums_##level(Kernels *kernels);          \
+    void lbfgsb_fill_few_##level(Kernels *kernels);           \
+    void lbfgsb_fill_dense_##level(Kernels *kernels);         \
     void lbfgsb_fill_rows_##level(Kernels *kernels);
 
 DECLARE(baseline)
@@ -22,15 +22,15 @@ static Kernels avx512 = {.name = "avx512"}, avx2 = {.name = "avx2"};
 static Kernels baseline = {.name = "baseline"};
 static const Kernels *supported[4];
 
-#define FILL(level)                       \
-    do {                                  \
+#define FILL(level)                                \
+    do {                                           \
         lbfgsb_fill_panel_float64_##level(&level); \
         lbfgsb_fill_panel_float32_##level(&level); \
-        lbfgsb_fill_sums_##level(&level); \
-        lbfgsb_fill_few_##level(&level);   \
-        lbfgsb_fill_dense_##level(&level); \
-        lbfgsb_fill_rows_##level(&level);  \
-        *next++ = &level;                 \
+        lbfgsb_fill_sums_##level(&level);          \
+        lbfgsb_fill_few_##level(&level);           \
+        lbfgsb_fill_dense_##level(&level);         \
+        lbfgsb_fill_rows_##level(&level);          \
+        *next++ = &level;                          \
     } while (0)
 
 /* Called under the import lock first, hence filled once. */

@@ -22,7 +22,7 @@ INLINE double lesser(double a, double b) { return a < b ? a : b; }
 INLINE double greater(double a, double b) { return a > b ? a : b; }
 
 /* The `min` of OpenMP begins with infinity in gcc, and with the largest finite number in clang. */
-#pragma omp declare reduction(least : double : omp_out = lesser(omp_in, omp_out)) \
+#pragma omp declare reduction(least:double : omp_out = lesser(omp_in, omp_out)) \
     initializer(omp_priv = __builtin_inf())
 
 INLINE double clip(double x, double l, double u) { return lesser(greater(x, l), u); }

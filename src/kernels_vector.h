@@ -17,7 +17,8 @@
 
 typedef double vec __attribute__((vector_size(VBYTES)));
 
-enum { VLEN = VBYTES / 8, PARTS = LANES / VLEN };    /* registers of a tile's column */
+enum { VLEN = VBYTES / 8 };
+enum { PARTS = LANES / VLEN };    /* registers of a tile's column */
 
 #define INLINE static inline __attribute__((always_inline))
 #define PASTE2(a, b) a##b

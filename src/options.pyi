@@ -1,11 +1,14 @@
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 EXPECTED: dict[str, str]
 
 def defaults() -> dict[str, Any]: ...
 
 def same_objects(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool: ...
 
+@disjoint_base
 class CheckedOptions:
     def __init__(self, values: dict[str, Any]) -> None: ...
     def __getitem__(self, name: str) -> Any: ...

@@ -219,18 +219,18 @@ static inline int platform_take(unsigned long *p, unsigned long mine)
 static inline int platform_vector_bits(void)
 {
 #ifdef PLATFORM_X86
-    enum { FMA = 1 << 12, OSXSAVE = 1 << 27 };                                  /* leaf 1, ECX */
-    enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };            /* leaf 7, EBX */
-    const unsigned VL = 1u << 31;
-    enum { YMM = 0x06, ZMM = 0xe6 };                                            /* XCR0 */
-    const unsigned avx512 = F | DQ | BW | VL;
+    const unsigned fma = 1u << 12, osxsave = 1u << 27;    /* leaf 1, ECX */
+    const unsigned avx2 = 1u << 5;                        /* leaf 7, EBX */
+    const unsigned f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
+    const unsigned ymm = 0x06, zmm = 0xe6;    /* XCR0 */
+    const unsigned avx512 = f | dq | bw | vl;
     unsigned a, b, c, d, saved, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & FMA))
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & osxsave) || !(c & fma))
         return 0;
     __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
-    if ((saved & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2))
+    if ((saved & ymm) != ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & avx2))
         return 0;
-    return (saved & ZMM) == ZMM && (b & avx512) == avx512 ? 512 : 256;
+    return (saved & zmm) == zmm && (b & avx512) == avx512 ? 512 : 256;
 #else
     return 0;
 #endif

@@ -3,9 +3,11 @@ from typing import Any
 import numpy as np
 from lbfgsb._core.base_solver import BaseSolver
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-Vector = NDArray[np.float64]
+_Vector = NDArray[np.float64]
 
+@disjoint_base
 class Table:
     dtype: np.dtype[Any]
     width: int
@@ -14,6 +16,7 @@ class Table:
     def rows(self) -> Any: ...
     def first(self, length: int) -> Table: ...
 
+@disjoint_base
 class Recorder:
     x_every: int
     bounds_every: int
@@ -31,6 +34,8 @@ class Recorder:
         x: Any,
     ) -> None: ...
     def _begin(self, solver: BaseSolver) -> None: ...
-    def _tables(self) -> tuple[Vector, Vector | None, Vector | None, NDArray[np.int8] | None]: ...
+    def _tables(
+        self,
+    ) -> tuple[_Vector, _Vector | None, _Vector | None, NDArray[np.int8] | None]: ...
     def __len__(self) -> int: ...
     def copy(self) -> Any: ...

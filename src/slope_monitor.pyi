@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISMATCH_ALARM: float
+FIELDS: tuple[str, ...]
 
-class Description(TypedDict):
+class _Description(TypedDict):
     first_f: float
     lost: int
     alarms: int
     checks: list[tuple[float, float, float]]
 
-def describe(saved: NDArray[np.float64]) -> Description: ...
+def describe(saved: NDArray[np.float64]) -> _Description: ...

@@ -87,8 +87,8 @@ def test_auto_is_said_by_name():
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 with_openmp = pytest.mark.skipif(not openmp(), reason="built without OpenMP")
 
-# Runs with one thread and, once `refuse` has set a limit, with four; prints whether the bits are the
-# same, and how many threads the process then has.
+# Runs with one thread and, once `refuse` has set a limit, with four; prints whether the bits are
+# the same, and how many threads the process then has.
 REFUSED = """
 import os, resource
 import numpy as np

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Check the types with mypy --strict (tools/mypy.sh), with pyright, and with stubtest, which compares
+# the stubs of the core with its compiled modules. lbfgsb must be installed, for stubtest.
+#
+#   tools/types.sh [mypy|pyright|complete|stubtest ...]      all by default
+#
+# complete: at least 99 % of what is public says its type. The rest is the base class of
+# lbfgsb.Report, where scooby is not installed.
+set -eu
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- mypy pyright complete stubtest
+
+# As in tools/mypy.sh: the package as it is installed, the stubs beside the modules.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/tests"
+cp -R lbfgsb pyproject.toml "$work"
+cp -R tests/typing "$work/tests"
+cp src/*.pyi "$work/lbfgsb/_core"
+
+check_mypy() { tools/mypy.sh; }
+
+check_pyright() { (cd "$work" && pyright --level error); }
+
+check_complete() {
+    (cd "$work" && PYTHONPATH=$work pyright --verifytypes lbfgsb --ignoreexternal) >"$work/report" || true
+    python - "$work/report" <<'PYTHON'
+import re, sys
+text = open(sys.argv[1]).read()
+score = float(re.search(r"Type completeness score: ([\d.]+)%", text)[1])
+print(f"{score} % of what is public says its type")
+if score < 99:
+    sys.exit(text)
+PYTHON
+}
+
+check_stubtest() {
+    MYPYPATH=$work python -m mypy.stubtest lbfgsb --concise --ignore-unused-allowlist \
+        --allowlist tools/stubtest.allow --mypy-config-file "$work/pyproject.toml"
+}
+
+for what in "$@"; do
+    "check_$what"
+done
