@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import warnings
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -25,6 +25,9 @@ from lbfgsb._endings import Limit
 from lbfgsb._numbers import as_count, as_number
 from lbfgsb._state import State
 from lbfgsb._types import Vector
+
+if TYPE_CHECKING:
+    from lbfgsb._core.batch import Lockstep
 
 # By default all writing together takes at most this part of the run so far, but for the end.
 SHARE = 0.02
@@ -167,15 +170,17 @@ class _Run:
 class _Batch:
     """All problems of a batch, as the state of its callbacks has them."""
 
-    def __init__(self, solvers: Any, why: dict[int, str]) -> None:
+    def __init__(self, solvers: Lockstep, why: dict[int, str]) -> None:
         self._solvers, self._why = solvers, why
 
     def size(self) -> int:
         solvers = self._solvers
-        return 8 * solvers.count * solvers.n * (2 * solvers.options["maxcor"] + _VECTORS) + _SMALL
+        maxcor = int(solvers.options["maxcor"])
+        return 8 * solvers.count * solvers.n * (2 * maxcor + _VECTORS) + _SMALL
 
     def x(self) -> Vector:
-        return self._solvers.state()["x"]
+        x: Vector = self._solvers.state()["x"]
+        return x
 
     def evaluations(self) -> int:
         return self._solvers.rounds

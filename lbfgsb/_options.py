@@ -18,7 +18,7 @@ _MOST = 2**31 - 1  # what the core's int holds
 
 
 # Names, values and options of the last call, in one object, so that threads see all or nothing.
-_last: list[tuple[Any, Any, Any]] = [((), (), None)]
+_last: list[tuple[tuple[str, ...], tuple[Any, ...], CheckedOptions | None]] = [((), (), None)]
 
 
 def as_options_again(names: tuple[str, ...], values: tuple[Any, ...]) -> CheckedOptions:
@@ -27,7 +27,7 @@ def as_options_again(names: tuple[str, ...], values: tuple[Any, ...]) -> Checked
     They are with those who run many small problems.
     """
     last_names, last_values, last = _last[0]
-    if names is last_names and same_objects(values, last_values):
+    if last is not None and names is last_names and same_objects(values, last_values):
         return last
     options = as_options(**dict(zip(names, values, strict=True)))
     _last[0] = names, values, options

@@ -70,7 +70,8 @@ class Redefinition:
 
     def extra(self) -> dict[str, tuple[list[Vector], list[Vector]]]:
         """Return what a run needs to go on beside its snapshot: the stored iterates and their
-        gradients, oldest first."""
+        gradients, oldest first.
+        """
         return {"iterates": (list(self._x), list(self._g))}
 
     def __call__(self) -> None:

@@ -64,7 +64,8 @@ class Memory:
 
     def agrees_with(self, result: OptimizeResult) -> bool:
         """Return whether a result says what this memory does; nothing of n·m is copied for that
-        unless somebody has looked at the pairs."""
+        unless somebody has looked at the pairs.
+        """
         held = self._solver
         if held is not None:
             x, g, f = held.x, held.jac, held.fun

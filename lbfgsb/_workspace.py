@@ -57,7 +57,8 @@ def in_folder(workspace: Any) -> Callable[[int], Bytes] | None:
 
 def reserve(file: int, size: int) -> None:
     """Give a file its size, and the room for it on the disk: later it would be missed as a signal
-    that ends the process."""
+    that ends the process.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
