@@ -393,7 +393,13 @@ _OPTIONS = (
 class _Start:
     """What is to be done when f and g at x0 are known."""
 
-    def __init__(self, solver: BaseSolver, ftarget: Any, gtol: Any, log: Log | None) -> None:
+    def __init__(
+        self,
+        solver: BaseSolver,
+        ftarget: float | Callable[[], float] | None,
+        gtol: float | Callable[[], float],
+        log: Log | None,
+    ) -> None:
         self.solver, self.ftarget, self.gtol, self.log = solver, ftarget, gtol, log
 
     def __call__(self) -> None:

@@ -286,7 +286,7 @@ def _restore(solvers: Lockstep, found: Content, reopen: bool = True) -> dict[int
     return {i: said for i, said in why.items() if i in ended}
 
 
-def batch_of(found: Content) -> BatchResult:
+def batch_of(found: Content) -> OptimizeResult:
     """Return the result that the checkpoint of a batch has, as it stood."""
     snapshots = found.snapshots
     x = np.stack([snapshot["x"] for snapshot in snapshots])

@@ -539,8 +539,10 @@ class Checkpoint(Callback):
         keep: int = 2,
     ) -> None:
         self._keeper = Keeper(path, every, seconds, keep)
-        self.path, self.every = self._keeper.path, self._keeper.every
-        self.seconds, self.keep = self._keeper.seconds, self._keeper.keep
+        self.path: str = self._keeper.path
+        self.every: int | None = self._keeper.every
+        self.seconds: float | None = self._keeper.seconds
+        self.keep: int = self._keeper.keep
 
     def begin_run(self, state: OptimizeResult | None) -> None:
         """Find out whether the file can be there."""
