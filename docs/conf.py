@@ -16,15 +16,53 @@ extensions = [
     "mathml",
     "matplotlib.sphinxext.plot_directive",
     "numpydoc",
+    "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery"]
 default_role = "py:obj"
 # Docstrings list their references without citing each of them in the text.
 suppress_warnings = ["ref.citation"]
 
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+
+# Names of others link to their pages. The lists of names are our own, so that no network is needed.
+intersphinx_mapping = {
+    project: (f"https://{host}/", f"_inventories/{project}.txt")
+    for project, host in {
+        "matplotlib": "matplotlib.org/stable",
+        "numpy": "numpy.org/doc/stable",
+        "python": "docs.python.org/3",
+        "scipy": "docs.scipy.org/doc/scipy",
+    }.items()
+}
+
+# CONTRIBUTING.md links to its own headings.
+myst_heading_anchors = 3
+
+# A copied example has no prompts and no output.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "within_subsection_order": "gallery_style.TeachingOrder",
+    "reset_modules": ("gallery_style.reset",),
+    "image_srcset": ["2x"],
+    "abort_on_example_error": True,
+    "doc_module": ("lbfgsb",),
+    "backreferences_dir": "auto_gallery/backreferences",
+    "reference_url": {"lbfgsb": None},
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 3600,  # a page should not change with the load of the machine
+}
 
 plot_formats = ["svg"]
 plot_include_source = False
@@ -46,7 +84,8 @@ html_css_files = ["lbfgsb.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"text": "lbfgsb"},
+    "logo": {"text": f"lbfgsb {release}"},
+    "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
@@ -54,13 +93,4 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
 }
-_GUIDES = (
-    "getting_started",
-    "scipy",
-    "watching",
-    "diagnosing",
-    "embedding",
-    "batch",
-    "how_it_works",
-)
-html_sidebars = {page: [] for page in ("index", *_GUIDES)}
+html_sidebars = {"index": [], "getting_started": [], "performance": []}
