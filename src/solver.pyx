@@ -85,6 +85,9 @@ cdef double SMALL_PART = 0.05
 # What a slope may be off by in a segment, in units of the noise of f, before it says anything.
 cdef double VISIBLE_NOISE = 30
 
+# A step is cut short that is less than this part of the first trial.
+cdef double CUT_SHORT = 0.01
+
 # The first step, without pairs, has the length 1, or this part of the largest variable if that is
 # longer. It is made that long where -g is shorter by the factor SHORT.
 cdef double FIRST_STEP = 1e-4
@@ -565,9 +568,21 @@ cdef void solver_test(SolverState *s) noexcept nogil:
     elif s.f <= o.ftarget:
         solver_finish(s, CONVERGED_TARGET)
     elif decreased_little(s, o.ftol * max(fabs(s.f_old), fabs(s.f), 1.0)):
-        solver_finish(s, CONVERGED_FTOL)
+        if was_cut_short(s):
+            start_again(s)
+            solver_test_limits(s)
+        else:
+            solver_finish(s, CONVERGED_FTOL)
     else:
         solver_test_limits(s)
+
+
+cdef bint was_cut_short(const SolverState *s) noexcept nogil:
+    """Was the last step but a small part of its direction, which the memory had led astray?
+
+    Then its decrease says little of what is to be gained. A step from no memory tells.
+    """
+    return s.B.k > 1 and s.steplength < CUT_SHORT * s.first_alpha
 
 
 cdef bint decreased_little(const SolverState *s, double least) noexcept nogil:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent / "tools"))
 
 from cutest_problems import load_problem  # noqa: E402
 
-OPTIONS = {"maxcor": 10, "ftol": 1e-14, "gtol": 1e-6, "maxiter": 15000, "maxfun": 15000}
+OPTIONS = {"ftol": 1e-14, "gtol": 1e-6, "maxiter": 15000, "maxfun": 15000}
 NAMES = [
     line.strip()
     for line in (HERE / "cutest_sample.txt").read_text().splitlines()
@@ -65,7 +65,16 @@ def test_cutest_problem_is_solved_within_bounds_and_reported_as_it_was(name):
         assert run.norm(res.x) <= OPTIONS["gtol"]
 
 
-def test_no_fewer_are_solved_than_by_scipy_with_no_more_evaluations():
+@pytest.mark.parametrize("name", ["DECONVB", "SSI"])
+def test_a_step_that_is_cut_short_is_no_convergence(name):
+    # Their last step would be a ten-thousandth of a direction that the memory had led astray, and
+    # decrease f by less than ftol: without that memory they go on and converge.
+    run, res = solve(name)
+    assert run.norm(res.x) <= OPTIONS["gtol"]
+    assert res.message.endswith("PGTOL")
+
+
+def test_no_fewer_are_solved_than_by_scipy_with_fewer_evaluations():
     solved = {"ours": 0, "scipy": 0}
     ratios = []
     for name in NAMES:
@@ -80,4 +89,4 @@ def test_no_fewer_are_solved_than_by_scipy_with_no_more_evaluations():
         if all(both):
             ratios.append(ours.nfev / theirs.nfev)
     assert solved["ours"] >= solved["scipy"]
-    assert np.exp(np.mean(np.log(ratios))) <= 1.01
+    assert np.exp(np.mean(np.log(ratios))) <= 0.97
