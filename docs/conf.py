@@ -55,6 +55,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "gallery_style.TeachingOrder",
     "reset_modules": ("gallery_style.reset",),
     "image_srcset": ["2x"],
+    "thumbnail_size": (480, 320),
     "abort_on_example_error": True,
     "doc_module": ("lbfgsb",),
     "backreferences_dir": "auto_gallery/backreferences",
