@@ -11,6 +11,9 @@ without bounds (Wᵀ[g, s, y], then the step) and three times with some active (
 residual besides). How long one read takes is measured in the same run. For this comparison the
 time of an iteration counts from where the memory holds m pairs, without set-up and result.
 
+How much memory a run takes is measured in a process of its own (`bench_memory`), since the peak of
+a process never falls.
+
 This module imports nothing of lbfgsb before it runs, so that ``tools/bench/environments.py`` can
 measure other releases with it.
 """
@@ -18,6 +21,7 @@ measure other releases with it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -26,7 +30,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -41,6 +45,7 @@ from scipy.optimize import Bounds, minimize
 Vector: TypeAlias = NDArray[np.float64]
 Objective: TypeAlias = Callable[[Vector], tuple[float, Vector]]
 Row: TypeAlias = dict[str, Any]
+Threads: TypeAlias = "int | str"  # a number, or 'auto'
 
 SIZES = (2, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 QUICK_SIZES = SIZES[:-1]
@@ -49,7 +54,7 @@ MAXCOR = 10
 
 _WHOLE_SOLVE_UP_TO = 100
 _MOST_ITERATIONS = 40  # of larger problems
-_MEMORY_BOUND_FROM = 10_000
+_MEMORY_BOUND_FROM = 10_000  # below, a run takes less memory than the solver's code
 _THREADS_FROM = 1_000_000
 _ANY = 15_000  # evaluations or iterations: as good as no limit
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
@@ -335,33 +340,94 @@ def summarise(samples: Sequence[Sample]) -> dict[str, Any]:
 # --- the table's rows ---------------------------------------------------------------------
 
 
-def _rows(
-    n: int, kind: str, fun: Objective, effort: Effort, peers: Mapping[str, Solver]
-) -> list[Row]:
-    """Measure one size and kind of bounds; return one row for each number of threads."""
-    from lbfgsb._core import kernels
-    from lbfgsb._core.measure import read_seconds
+@dataclass(frozen=True)
+class Variant:
+    """One row's options of lbfgsb.
 
-    threads = [1]
-    if n >= _THREADS_FROM and _processors() > 1 and kernels.openmp():
-        threads.append(2)
-    ours = {f"lbfgsb {k}": Solver(partial(solve_with_lbfgsb, threads=k)) for k in threads}
+    Attributes
+    ----------
+    threads : int or 'auto'
+    pairs : {'float64', 'float32'}
+    """
+
+    threads: Threads = 1
+    pairs: str = "float64"
+
+    def __str__(self) -> str:
+        """Return a name that no other variant has, and no other solver."""
+        return f"lbfgsb {self.threads} {self.pairs}"
+
+    def solver(self) -> Solver:
+        """Return lbfgsb with these options."""
+        return Solver(partial(solve_with_lbfgsb, threads=self.threads, pairs=self.pairs))
+
+    def read_seconds(self, n: int) -> float:
+        """Return the time of a read of as many bytes as W has, by as many threads."""
+        from lbfgsb._core.measure import read_seconds
+
+        columns = 2 * MAXCOR if self.pairs == "float64" else MAXCOR  # of doubles
+        counts = {1, _processors()} if isinstance(self.threads, str) else {self.threads}
+        return min(read_seconds(n, columns, count, 3) for count in counts)
+
+
+def variants_for(n: int, threads: Sequence[Threads] | None, pairs: str) -> list[Variant]:
+    """Return the rows of one size.
+
+    Parameters
+    ----------
+    n : int
+    threads : sequence of int or 'auto', optional
+        Those asked for; by default 1 and, from a million variables on, 2 and 'auto'.
+    pairs : {'float64', 'float32'}
+        With 'float32' each row is there twice, with the pairs in double and in single precision,
+        where n is large enough for that to make a difference.
+
+    Returns
+    -------
+    list of Variant
+    """
+    from lbfgsb._core import kernels
+    from lbfgsb._core.base_solver import FEW_VARIABLES
+
+    if threads is None:
+        threads = [1]
+        if n >= _THREADS_FROM and _processors() > 1 and kernels.openmp():
+            threads = [1, 2, "auto"]
+    types = ["float64"]
+    if pairs != "float64" and n > FEW_VARIABLES:
+        types.append(pairs)
+    return [Variant(count, each) for each in types for count in dict.fromkeys(threads)]
+
+
+def _rows(
+    n: int,
+    kind: str,
+    variants: Sequence[Variant],
+    fun: Objective,
+    effort: Effort,
+    peers: Mapping[str, Solver],
+) -> list[Row]:
+    """Measure one size and kind of bounds; return one row for each variant."""
+    ours = {str(variant): variant.solver() for variant in variants}
     probes: dict[str, Callable[[], float]] = {}
     if n >= _MEMORY_BOUND_FROM:
-        probes = {f"lbfgsb {k}": partial(read_seconds, n, 2 * MAXCOR, k, 3) for k in threads}
+        probes = {str(variant): partial(variant.read_seconds, n) for variant in variants}
     solvers = ours | {"SciPy": Solver(solve_with_scipy), **peers}
     samples, reads = measure(make_problem(n, kind, fun), solvers, effort, probes)
     others = {name: runs for name, runs in samples.items() if name not in ours}
-    return [
-        _row(n, kind, k, samples[f"lbfgsb {k}"], others, reads.get(f"lbfgsb {k}", []))
-        for k in threads
+    rows = [
+        _row(n, kind, each, samples[str(each)], others, reads.get(str(each), []))
+        for each in variants
     ]
+    if n >= _MEMORY_BOUND_FROM:
+        _add_memory(rows, variants)
+    return rows
 
 
 def _row(
     n: int,
     kind: str,
-    threads: int,
+    variant: Variant,
     ours: list[Sample],
     others: dict[str, list[Sample]],
     reads: list[float],
@@ -375,10 +441,25 @@ def _row(
     return {
         "n": n,
         "bounds": kind,
-        "threads": threads,
+        "threads": variant.threads,
+        "pairs": variant.pairs,
         "solvers": solvers,
         "limit": _limit(kind, ours, reads),
+        "memory": None,
     }
+
+
+def _add_memory(rows: Sequence[Row], variants: Sequence[Variant]) -> None:
+    """Say in the rows of one problem what lbfgsb and SciPy take of memory."""
+    from lbfgsb._cli.bench_memory import measure_in_a_new_process
+
+    n, kind = rows[0]["n"], rows[0]["bounds"]
+    scipys = measure_in_a_new_process(n, kind, None)
+    for row, variant in zip(rows, variants, strict=True):
+        row["memory"] = {
+            "lbfgsb": measure_in_a_new_process(n, kind, variant),
+            "SciPy": scipys,
+        }
 
 
 def _limit(kind: str, ours: list[Sample], reads: list[float]) -> Row | None:
@@ -400,6 +481,38 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def busy_neighbour() -> Iterator[int | None]:
+    """Run a process beside that keeps a processor busy; give the number of that processor.
+
+    It is the last one that this process may use, or None where a process can't be held on one. The
+    neighbour ends with the block, and also if this process is killed: its standard input closes.
+    """
+    beside = subprocess.Popen(
+        [sys.executable, "-c", _BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert beside.stdout is not None
+    try:
+        where = None
+        if hasattr(os, "sched_setaffinity"):
+            where = max(os.sched_getaffinity(0))
+            os.sched_setaffinity(beside.pid, {where})
+        beside.stdout.readline()  # it has begun
+        yield where
+    finally:
+        beside.kill()
+        beside.communicate()
+
+
+_BUSY = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
+print(flush=True)
+while True:
+    pass
+"""
 
 
 def describe_machine(packages: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -474,6 +587,17 @@ def format_ratio(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}x" if ratio < 9.995 else f"{ratio:.1f}x"
 
 
+def format_bytes(count: int | None) -> str:
+    """Return an amount of memory in MB of a million bytes.
+
+    Examples
+    --------
+    >>> format_bytes(1_260_000), format_bytes(260_400_000), format_bytes(None)
+    ('1.3 MB', '260 MB', '-')
+    """
+    return "-" if count is None else f"{count / 1e6:.{1 if count < 99.95e6 else 0}f} MB"
+
+
 def _introduction(machine: dict[str, Any], notes: Iterable[str]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     threads = machine["blas_threads"]
@@ -497,8 +621,15 @@ def _introduction(machine: dict[str, Any], notes: Iterable[str]) -> str:
     return "\n".join(textwrap.fill(line, _WIDTH) for line in said)
 
 
+_KEYS_HEAD = f"{'n':>9}{'bounds':>8}{'threads':>9}{'pairs':>9}"
+
+
+def _keys(row: Row) -> str:
+    return f"{row['n']:>9}{row['bounds']:>8}{row['threads']:>9}{row['pairs']:>9}"
+
+
 def _table_head(names: Iterable[str]) -> str:
-    head = f"{'n':>9}{'bounds':>8}{'threads':>9}{'lbfgsb':>10}"
+    head = f"{_KEYS_HEAD}{'lbfgsb':>10}"
     for name in names:
         head += f"{name:>10}{'ratio':>8}"
     return head
@@ -507,7 +638,7 @@ def _table_head(names: Iterable[str]) -> str:
 def _table_line(row: Row) -> str:
     solvers = row["solvers"]
     ours = format_seconds(solvers["lbfgsb"]["seconds_per_evaluation"])
-    line = f"{row['n']:>9}{row['bounds']:>8}{row['threads']:>9}{ours:>10}"
+    line = f"{_keys(row)}{ours:>10}"
     for name in list(solvers)[1:]:
         seconds = format_seconds(solvers[name]["seconds_per_evaluation"])
         line += f"{seconds:>10}{format_ratio(solvers[name]['ratio']):>8}"
@@ -518,14 +649,13 @@ def _limit_lines(rows: Iterable[Row]) -> list[str]:
     """Return the second table: iterations in units of memory's limit."""
     said = (
         "The limit: an iteration reads W = [Y S], 20 n numbers, at least twice without bounds, "
-        "three times with. Time of an iteration of lbfgsb with 10 pairs, time of reading W once "
-        "in the same run, and iteration / (reads x read)."
+        "three times with. Time of an iteration of lbfgsb with 10 pairs, time of reading as many "
+        "bytes as W has once in the same run, and iteration / (reads x read)."
     )
     lines = [
         *textwrap.wrap(said, _WIDTH),
         "",
-        f"{'n':>9}{'bounds':>8}{'threads':>9}{'iteration':>11}{'read W':>10}{'reads':>7}"
-        f"{'distance':>10}",
+        f"{_KEYS_HEAD}{'iteration':>11}{'read W':>10}{'reads':>7}{'distance':>10}",
     ]
     for row in rows:
         limit = row["limit"]
@@ -533,10 +663,25 @@ def _limit_lines(rows: Iterable[Row]) -> list[str]:
             continue
         iteration = format_seconds(row["solvers"]["lbfgsb"]["seconds_per_iteration"])
         lines.append(
-            f"{row['n']:>9}{row['bounds']:>8}{row['threads']:>9}{iteration:>11}"
+            f"{_keys(row)}{iteration:>11}"
             f"{format_seconds(limit['read_seconds']):>10}{limit['reads']:>7}"
             f"{format_ratio(limit['distance']):>10}"
         )
+    return lines
+
+
+def _memory_lines(rows: Iterable[Row]) -> list[str]:
+    """Return the third table: memory."""
+    said = (
+        "Memory: by how much a run raises the peak of the process (resident set size), each in a "
+        "new process; the objective's own arrays are in it."
+    )
+    lines = [*textwrap.wrap(said, _WIDTH), "", f"{_KEYS_HEAD}{'lbfgsb':>11}{'SciPy':>11}"]
+    for row in rows:
+        memory = row["memory"]
+        if memory is not None:
+            ours, scipys = format_bytes(memory["lbfgsb"]), format_bytes(memory["SciPy"])
+            lines.append(f"{_keys(row)}{ours:>11}{scipys:>11}")
     return lines
 
 
@@ -555,6 +700,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sizes", nargs="+", type=parse_size, metavar="N", help="numbers of variables, say 2 1e4"
+    )
+    parser.add_argument(
+        "--threads",
+        nargs="+",
+        type=parse_threads,
+        metavar="K",
+        help="a row for each number of threads, or 'auto', at every size; by default 1, and 2 and "
+        "auto too for a million variables",
+    )
+    parser.add_argument(
+        "--pairs",
+        choices=["float64", "float32"],
+        default="float64",
+        help="float32: rows with the pairs in single precision beside those in double",
+    )
+    parser.add_argument(
+        "--busy",
+        action="store_true",
+        help="run beside a process that keeps a processor busy, always the same one if the system "
+        "lets a process be held there",
     )
     parser.add_argument(
         "--json", type=writable, metavar="FILE", help="write the results as JSON ('-': to stdout)"
@@ -576,6 +741,21 @@ def parse_size(text: str) -> int:
     if not (value.is_integer() and 2 <= value <= 1e9):
         raise argparse.ArgumentTypeError(f"expected a whole number from 2 to 1e9, got {text!r}")
     return int(value)
+
+
+def parse_threads(text: str) -> Threads:
+    """Return a number of threads, or ``'auto'``.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is neither ``auto`` nor a whole number from 1 to 1000.
+    """
+    if text == "auto":
+        return text
+    if not (text.isdecimal() and 1 <= int(text) <= 1000):
+        raise argparse.ArgumentTypeError(f"expected 1 to 1000, or auto, got {text!r}")
+    return int(text)
 
 
 def writable(text: str) -> str:
@@ -605,8 +785,9 @@ def run(args: argparse.Namespace) -> int:
         The exit status.
     """
     if is_for_a_new_process(args):
-        words = ["--quick"] * args.quick
+        words = ["--quick"] * args.quick + ["--busy"] * args.busy + ["--pairs", args.pairs]
         words += [] if args.json is None else [f"--json={args.json}"]
+        words += [] if args.threads is None else ["--threads", *map(str, args.threads)]
         words += [] if args.sizes is None else ["--sizes", *map(str, args.sizes)]
         return run_again("-m", "lbfgsb", "bench", *words)
     write(make_report(args), args)
@@ -664,27 +845,43 @@ def make_report(
     Returns
     -------
     dict
-        ``machine``, ``maxcor``, ``rows`` and, for small problems, ``compiled`` and ``many``.
+        ``machine``, ``maxcor``, ``busy``, ``rows`` and, for small problems, ``compiled`` and
+        ``many``.
     """
-    from lbfgsb.benchmarks import rosenbrock_fun_and_grad
-
     say = partial(print, file=output_of(args), flush=True)
     peers = peers or {}
     machine = describe_machine(packages)
     say(_introduction(machine, notes) + "\n")
+    if not args.busy:
+        return {"machine": machine, "maxcor": MAXCOR, "busy": False} | _measure(args, peers, say)
+    with busy_neighbour() as processor:
+        where = "a processor" if processor is None else f"processor {processor}"
+        say(f"Beside a process that keeps {where} busy.\n")
+        return {"machine": machine, "maxcor": MAXCOR, "busy": True} | _measure(args, peers, say)
+
+
+def _measure(
+    args: argparse.Namespace, peers: Mapping[str, Solver], say: Callable[[str], None]
+) -> Row:
+    """Measure, print as it goes, and return what the report gets."""
+    from lbfgsb.benchmarks import rosenbrock_fun_and_grad
+
     say(_table_head(["SciPy", *peers]))
     rows: list[Row] = []
     sizes = args.sizes or (QUICK_SIZES if args.quick else SIZES)
+    effort = QUICK if args.quick else Effort()
     for n in sizes:
+        variants = variants_for(n, args.threads, args.pairs)
         for kind in KINDS:
-            effort = QUICK if args.quick else Effort()
-            new = _rows(n, kind, rosenbrock_fun_and_grad, effort, peers)
+            new = _rows(n, kind, variants, rosenbrock_fun_and_grad, effort, peers)
             rows += new
             for row in new:
                 say(_table_line(row))
     if any(row["limit"] is not None for row in rows):
         say("\n" + "\n".join(_limit_lines(rows)))
-    report = {"machine": machine, "maxcor": MAXCOR, "rows": rows}
+    if any(row["memory"] is not None for row in rows):
+        say("\n" + "\n".join(_memory_lines(rows)))
+    report: Row = {"rows": rows}
     small = [n for n in sizes if n <= _WHOLE_SOLVE_UP_TO]
     if small:
         report |= _run_compiled(small, args.quick, say)
