@@ -1,16 +1,22 @@
-"""The project's own benchmark: ``lbfgsb bench`` beside NLopt and genoxide, with our targets.
+"""The project's own benchmark: ``lbfgsb bench`` beside other solvers, with our targets.
 
 The measurements are those of ``lbfgsb bench``, and so are the options; NLopt and genoxide take part
 if they are installed (``pip install nlopt genoxide``). At the end the results stand beside what
 they should be. ``--plot`` draws the picture of the README::
 
     python tools/bench/compare.py --default-blas --plot benchmark.png
+
+LBFGS++, a library of C++ headers, takes part where they are given; it is compiled in a driver that
+reaches lbfgsb by its C interface (``lbfgspp.py``)::
+
+    python tools/bench/compare.py --lbfgspp LBFGSpp/include --eigen eigen3
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -18,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import lbfgspp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,14 +35,15 @@ Row = dict[str, Any]
 
 # How many times less than SciPy's our time should be: without bounds, with bounds.
 TARGETS = {
-    (2, 1): (10.0, 8.0),
-    (10, 1): (10.0, 8.0),
-    (100, 1): (10.0, 8.0),
-    (1_000, 1): (8.0, 7.0),
-    (10_000, 1): (7.0, 7.0),
-    (100_000, 1): (8.0, 10.0),
-    (1_000_000, 1): (3.5, 4.5),
-    (1_000_000, 2): (6.0, 7.5),
+    (2, 1, "float64"): (10.0, 8.0),
+    (10, 1, "float64"): (10.0, 8.0),
+    (100, 1, "float64"): (10.0, 8.0),
+    (1_000, 1, "float64"): (8.0, 7.0),
+    (10_000, 1, "float64"): (7.0, 7.0),
+    (100_000, 1, "float64"): (8.0, 10.0),
+    (1_000_000, 1, "float64"): (3.5, 4.5),
+    (1_000_000, 2, "float64"): (6.0, 7.5),
+    (1_000_000, 1, "float32"): (5.0, 10.0),
 }
 # How many times the limit an iteration should take at most, from n = LIMIT_TARGET_N on.
 LIMIT_TARGET = 1.5
@@ -43,6 +51,8 @@ LIMIT_TARGET_N = 1_000_000
 # The most that a whole solve with the objective compiled should take, in seconds: without bounds,
 # in the box.
 COMPILED_TARGETS = {2: (40e-6, 80e-6), 10: (90e-6, 170e-6), 100: (1.5e-3, 4e-3)}
+# LBFGS++'s time by ours, at least, at every n.
+LBFGSPP_TARGET = 1.0
 
 FAR = 1e6  # stands for no bound where a solver takes finite bounds only
 
@@ -57,14 +67,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--plot", type=picture, metavar="FILE", help="draw time per iteration over n (png, ...)"
     )
+    parser.add_argument(
+        "--lbfgspp",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder with LBFGSB.h, to compare with LBFGS++ for n up to 10,000",
+    )
+    parser.add_argument(
+        "--eigen", type=Path, metavar="FOLDER", help="the folder with Eigen/, for LBFGS++"
+    )
     args = parser.parse_args(words)
     if args.plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise SystemExit("compare: error: --plot needs matplotlib; pip install 'lbfgsb[plot]'")
     if bench.is_for_a_new_process(args):
         return bench.run_again(str(Path(__file__).resolve()), *words)
+    driver = None
+    if args.lbfgspp is not None:
+        try:
+            driver = lbfgspp.Driver(args.lbfgspp, args.eigen)
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"compare: error: --lbfgspp: {error}") from error
     peers = installed_peers()
     packages = {name: PEERS[name][0] for name in peers}
     report = bench.make_report(args, peers, packages, notes_on(peers))
+    if driver is not None:
+        sizes = [n for n in args.sizes or lbfgspp.SIZES if n <= lbfgspp.SIZES[-1]]
+        budget = lbfgspp.QUICK if args.quick else lbfgspp.Budget()
+        report["lbfgspp"] = lbfgspp.measure(driver, sizes, budget)
+        print(*lbfgspp.lines_of(report["lbfgspp"]), sep="\n", file=bench.output_of(args))
     add_targets(report)
     print(*target_lines(report), sep="\n", file=bench.output_of(args))
     bench.write(report, args)
@@ -158,7 +188,8 @@ def add_targets(report: Row) -> None:
     """Say in each row of the report what it should be, None where nothing is demanded."""
     for row in report["rows"]:
         is_bounded = row["bounds"] != "none"
-        row["target"] = TARGETS.get((row["n"], row["threads"]), (None, None))[is_bounded]
+        key = row["n"], row["threads"], row["pairs"]
+        row["target"] = TARGETS.get(key, (None, None))[is_bounded]
         if row["limit"] is not None:
             row["limit"]["target"] = LIMIT_TARGET if row["n"] >= LIMIT_TARGET_N else None
     for row in report.get("compiled", []):
@@ -169,28 +200,32 @@ def target_lines(report: Row) -> list[str]:
     """Return a table of what was measured and what it should be."""
     lines = [
         "",
-        "Targets: SciPy's time by ours, at least; at most an iteration by its reads of W, and a",
-        "whole solve with the objective compiled.",
+        "Targets: SciPy's and LBFGS++'s time by ours, at least; at most an iteration by its reads",
+        "of W, and a whole solve with the objective compiled.",
         "",
-        f"{'n':>9}{'bounds':>8}{'threads':>9}{'what':>24}{'measured':>10}{'target':>9}",
+        f"{'n':>9}{'bounds':>8}{'threads':>9}{'pairs':>9}{'what':>19}{'measured':>10}{'target':>9}",
     ]
 
-    def add(row: Row, what: str, threads: int, measured: str, target: str) -> None:
+    def add(row: Row, what: str, measured: str, target: str) -> None:
+        threads, pairs = row.get("threads", 1), row.get("pairs", "float64")
         lines.append(
-            f"{row['n']:>9}{row['bounds']:>8}{threads:>9}{what:>24}{measured:>10}{target:>9}"
+            f"{row['n']:>9}{row['bounds']:>8}{threads:>9}{pairs:>9}{what:>19}{measured:>10}"
+            f"{target:>9}"
         )
 
     for row in report["rows"]:
         if row["target"] is not None:
             ratio = bench.format_ratio(row["solvers"]["SciPy"]["ratio"])
-            add(row, "SciPy / lbfgsb", row["threads"], ratio, f"{row['target']:g}x")
+            add(row, "SciPy / lbfgsb", ratio, f"{row['target']:g}x")
         if row["limit"] is not None and row["limit"]["target"] is not None:
             distance = bench.format_ratio(row["limit"]["distance"])
-            add(row, "iteration / limit", row["threads"], distance, f"{LIMIT_TARGET:g}x")
+            add(row, "iteration / limit", distance, f"{LIMIT_TARGET:g}x")
     for row in report.get("compiled", []):
         if row["target"] is not None:
             seconds, target = map(bench.format_seconds, (row["alone"], row["target"]))
-            add(row, "compiled, a solve", 1, seconds, target)
+            add(row, "compiled, a solve", seconds, target)
+    for row in report.get("lbfgspp", []):
+        add(row, "LBFGS++ / lbfgsb", bench.format_ratio(row["ratio"]), f"{LBFGSPP_TARGET:g}x")
     return lines
 
 
@@ -261,16 +296,20 @@ def draw_panel(panel: Any, rows: list[Row]) -> None:
             label=name + unit,
             zorder=4 if name == "lbfgsb" else 3,
         )
-    panel.plot(
-        *points_of(rows, "lbfgsb", threads=2),
-        color=STYLES["lbfgsb"][0],
-        marker="o",
-        markerfacecolor="white",
-        linestyle="none",
-        label="lbfgsb, 2 threads",
-        zorder=5,
-    )
-    draw_limit(panel, [row for row in rows if row["limit"] and row["threads"] == 1])
+    for label, marker, which in (
+        ("lbfgsb, 2 threads", "o", {"threads": 2}),
+        ("lbfgsb, pairs in float32", "v", {"pairs": "float32"}),
+    ):
+        panel.plot(
+            *points_of(rows, "lbfgsb", **which),
+            color=STYLES["lbfgsb"][0],
+            marker=marker,
+            markerfacecolor="white",
+            linestyle="none",
+            label=label,
+            zorder=5,
+        )
+    draw_limit(panel, [row for row in rows_of(rows) if row["limit"]])
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.yaxis.set_major_formatter(EngFormatter(unit="s"))
@@ -311,11 +350,15 @@ def legend_of(panels: Iterable[Any]) -> tuple[list[Any], list[str]]:
     return list(drawn.values()), list(drawn)
 
 
-def points_of(rows: list[Row], name: str, threads: int = 1) -> tuple[list[int], list[float]]:
+def rows_of(rows: list[Row], threads: int = 1, pairs: str = "float64") -> list[Row]:
+    return [row for row in rows if (row["threads"], row["pairs"]) == (threads, pairs)]
+
+
+def points_of(rows: list[Row], name: str, **which: Any) -> tuple[list[int], list[float]]:
     points = [
         (row["n"], row["solvers"][name]["seconds_per_iteration"])
-        for row in rows
-        if row["threads"] == threads and name in row["solvers"]
+        for row in rows_of(rows, **which)
+        if name in row["solvers"]
     ]
     points = [(n, seconds) for n, seconds in points if seconds is not None]
     return [n for n, _ in points], [seconds for _, seconds in points]

@@ -200,7 +200,7 @@ def print_table(report: Row, old_rows: list[Row]) -> None:
     )
     old = {(row["n"], row["bounds"]): row["seconds_per_evaluation"] for row in old_rows}
     for row in report["rows"]:
-        if row["threads"] > 1:
+        if row["threads"] != 1:
             continue
         ours, scipy = row["solvers"]["lbfgsb"], row["solvers"]["SciPy"]
         seconds, before = ours["seconds_per_evaluation"], old[row["n"], row["bounds"]]
