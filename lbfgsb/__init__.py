@@ -53,6 +53,7 @@ _HOMES = {
     "_checkpoint_file": "CheckpointError CheckpointWarning",
     "_endings": "GradientWarning",
     "_environment": "Report",
+    "_executors": "WorkerError",
     "_hess_inv": "extract_hess_inv_diag",
     "_include": "get_include",
     "_minimize": "minimize_lbfgsb",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb._checkpoint_file import CheckpointWarning as CheckpointWarning
     from lbfgsb._endings import GradientWarning as GradientWarning
     from lbfgsb._environment import Report as Report
+    from lbfgsb._executors import WorkerError as WorkerError
     from lbfgsb._hess_inv import extract_hess_inv_diag as extract_hess_inv_diag
     from lbfgsb._include import get_include as get_include
     from lbfgsb._minimize import minimize_lbfgsb as minimize_lbfgsb

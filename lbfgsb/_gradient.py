@@ -21,8 +21,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import operator
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, cast
@@ -32,10 +30,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lbfgsb import _scipy
 from lbfgsb._core.objective import describe, find_precision
+from lbfgsb._executors import Workers, as_workers
 from lbfgsb._types import Vector
 
 Method: TypeAlias = Literal["2-point", "3-point", "cs"]
-MapLike: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 Gradient: TypeAlias = Callable[[Vector], Any]
 
 METHODS: tuple[Method, ...] = ("2-point", "3-point", "cs")
@@ -56,7 +54,7 @@ def make_gradient(
     *,
     eps: ArrayLike | None = 1e-8,
     finite_diff_rel_step: ArrayLike | None = None,
-    workers: int | MapLike | None = None,
+    workers: Any = None,
     lower: Vector | None = None,
     upper: Vector | None = None,
     n: int | None = None,
@@ -77,7 +75,7 @@ def make_gradient(
     finite_diff_rel_step : array_like, shape () or (n,), optional
         Relative step: h = finite_diff_rel_step · sign(x) · |x|. By default it is chosen for the
         scheme, and h = step · sign(x) · max(1, |x|).
-    workers : int or map-like callable, optional
+    workers : int, executor or map-like callable, optional
         Evaluates the differences in parallel; see `FiniteDifference`.
     lower, upper : ndarray of float64, shape (n,), optional
         Bounds that the evaluations keep to; infinite where there are none.
@@ -168,11 +166,11 @@ class FiniteDifference:
         step that suits the scheme. A step shrinks or turns around where it would leave the box.
     lower, upper : ndarray of float64, shape (n,), optional
         Bounds, infinite where there are none. Both or neither.
-    workers : int or map-like callable, optional
-        With a map-like callable the evaluations are ``workers(fun, iterable)``; with an int
-        greater than 1, or −1 for all processors, they are shared by a pool of that many
-        processes. The pool opens with the first gradient and lasts until `close`. Needs
-        SciPy ≥ 1.16.
+    workers : int, concurrent.futures.Executor or map-like callable, optional
+        An executor gets each evaluation by its `submit`, a map-like callable all of a gradient as
+        ``workers(fun, iterable)``; with an int greater than 1, or −1 for all processors, they are
+        shared by that many processes, which begin with the first gradient and last until `close`.
+        Needs SciPy ≥ 1.16.
     n : int, optional
         The number of variables; known from `lower` if that is given.
     fun_precision : float, optional
@@ -194,7 +192,7 @@ class FiniteDifference:
     A variable with ``lower == upper`` gets the component 0 and costs no evaluation. So, with
     real differences, does one whose interval is less than eight ulps wide.
 
-    A pool's processes must be able to import `fun`, as with any use of `multiprocessing`.
+    Other processes must be able to import `fun`, as with any use of `multiprocessing`.
 
     Examples
     --------
@@ -223,7 +221,7 @@ class FiniteDifference:
         abs_step: ArrayLike | None = None,
         lower: Vector | None = None,
         upper: Vector | None = None,
-        workers: int | MapLike | None = None,
+        workers: Any = None,
         n: int | None = None,
         fun_precision: float | None = None,
         double_only: bool = False,
@@ -241,7 +239,6 @@ class FiniteDifference:
         self._precision = fun_precision
         self._is_default = rel_step is None and (abs_step is None or double_only)
         self._workers = _as_workers(workers)
-        self._pool: Any = None
         self.nfev = 0
 
         # Indices of the variables to difference; None stands for all of them.
@@ -277,6 +274,8 @@ class FiniteDifference:
         TypeError, ValueError
             If `fun` returns something else than a scalar of the right kind, or a step has
             another shape than x.
+        WorkerError
+            If a worker was lost.
         """
         free = self._free
         if free is not None and free.size == 0:
@@ -344,22 +343,13 @@ class FiniteDifference:
     ) -> Iterator[Any]:
         # A generator, so that the evaluations happen where SciPy consumes them: around the call
         # of a map it replaces any TypeError, a TypeError of fun's included, by its own.
-        workers = self._workers
-        if callable(workers):
-            mapping = workers
-        else:
-            if self._pool is None:
-                self._pool = _scipy.map_wrapper(workers)
-            mapping = self._pool.pool.map
-            evaluate = _Sealed(evaluate)
-        yield from context.run(lambda: list(mapping(evaluate, points)))
+        assert self._workers is not None
+        yield from context.run(self._workers.map, evaluate, points)
 
     def close(self) -> None:
-        """End the processes of the pool, if one was opened."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.terminate()
-            pool.join()
+        """End the processes that were begun for it, if any."""
+        if self._workers is not None:
+            self._workers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -380,23 +370,6 @@ class _Stopped(Exception):
         super().__init__(cause)
         self.cause = cause
 
-
-class _Sealed:
-    """A function that is unpickled in another process only when it is called.
-
-    There, one that cannot be imported is an exception like any other and comes back. Unpickled
-    by the pool itself it would end the process, and the pool would wait forever.
-    """
-
-    def __init__(self, fun: Callable[[Any], Any]) -> None:
-        self.pickled = pickle.dumps(fun)
-        self.fun: Callable[[Any], Any] | None = None
-
-    def __call__(self, point: Any) -> Any:
-        fun = self.fun
-        if fun is None:
-            fun = self.fun = pickle.loads(self.pickled)
-        return fun(point)
 
 
 class _Evaluation:
@@ -512,25 +485,11 @@ def _restrict(step: float | Vector | None, free: NDArray[np.intp]) -> float | Ve
     return step[free] if isinstance(step, np.ndarray) else step
 
 
-def _as_workers(workers: Any) -> int | MapLike | None:
-    """Return None for evaluations in this thread, a number of processes, or a map."""
-    if workers is None:
-        return None
-    if not _has_workers():
+def _as_workers(workers: Any) -> Workers | None:
+    """Return what evaluates, None for evaluations in this thread."""
+    if workers is not None and not _has_workers():
         raise ValueError("workers needs SciPy >= 1.16; with an older SciPy it must be None.")
-    if callable(workers):
-        return cast(MapLike, workers)
-    try:
-        count = operator.index(workers)
-    except TypeError:
-        raise TypeError(
-            f"workers must be an int, a map-like callable or None; got {describe(workers)}."
-        ) from None
-    if count < 1 and count != -1:
-        raise ValueError(
-            f"workers must be a positive number of processes, or -1 for all; got {count}."
-        )
-    return None if count == 1 else count
+    return as_workers("workers", workers)
 
 
 @functools.cache

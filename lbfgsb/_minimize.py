@@ -20,6 +20,7 @@ from lbfgsb._core.driver import Objective, run
 from lbfgsb._core.objective import quote
 from lbfgsb._core.options import CheckedOptions
 from lbfgsb._endings import warn_of_mismatch
+from lbfgsb._executors import WorkerError
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb._hess_inv import factors_of
 from lbfgsb._log import Log
@@ -174,8 +175,11 @@ def minimize_lbfgsb(
         Compare every factorisation with its matrix and raise `ArithmeticError` if it is off.
     is_use_numba_jit : object, optional
         Of no effect: the core is compiled. Anything but None gives a `DeprecationWarning`.
-    workers : int or map-like callable, optional
-        Evaluates differences in parallel, as in SciPy ≥ 1.16. Not with a gradient of your own.
+    workers : int, concurrent.futures.Executor or map-like callable, optional
+        Evaluates differences in parallel, with SciPy ≥ 1.16, to the same bits: so many processes
+        (-1: as many as processors), an executor of threads, processes or a cluster, or
+        ``workers(fun, points)`` like `map`. Not with a gradient of your own. See
+        :doc:`/multistart`.
     threads : int or 'auto', default 1
         Threads for the solver's own work on large n, at most. With 'auto' the solver finds out how
         many pay, by the time that its passes take, and goes on looking: beside a BLAS whose idle
@@ -239,6 +243,9 @@ def minimize_lbfgsb(
     TypeError, ValueError
         For bad input, with the name of the argument; nothing has been evaluated then. An exception
         in `fun`, `jac` or `callback` comes out as it is.
+    WorkerError
+        If one of the `workers` was lost. ``error.solver`` is the `Solver` where it was, and
+        ``error.solver.result()`` a `checkpoint` to go on from.
     OSError, CheckpointError
         If `checkpoint` is a path where nothing can be written, or of a file that can't be gone on
         from; nothing has been evaluated then. What fails later is a `CheckpointWarning`.
@@ -368,7 +375,13 @@ def minimize_lbfgsb(
                     on_start()
                 if redefine is not None and "iterates" not in extra:
                     redefine()
-            run(solver, objective, on_start, redefine, watch.on_iterate, watch.recorders)
+            try:
+                run(solver, objective, on_start, redefine, watch.on_iterate, watch.recorders)
+            except WorkerError as error:
+                from lbfgsb._solver import solver_from  # for those who need it
+
+                error.solver = solver_from(solver._snapshot())
+                raise
             if log is not None:
                 log.end()
     memory = Memory(solver)

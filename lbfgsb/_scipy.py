@@ -18,7 +18,6 @@ import scipy
 _PRIVATE = {
     "approx_derivative": "scipy.optimize._numdiff:approx_derivative",
     "lbfgsb_py": "scipy.optimize._lbfgsb_py",
-    "map_wrapper": "scipy._lib._util:MapWrapper",
     "memoize_jac": "scipy.optimize._optimize:MemoizeJac",
     "minimize": "scipy.optimize._minimize",
     "minimize_lbfgsb": "scipy.optimize._lbfgsb_py:_minimize_lbfgsb",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
@@ -17,7 +18,7 @@ from lbfgsb._core.objective import convert_gradient, convert_value, find_precisi
 from lbfgsb._endings import ending, warn_of_mismatch
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._numbers import as_integer
-from lbfgsb._options import as_options, no_such_option
+from lbfgsb._options import as_given, as_options, no_such_option
 from lbfgsb._result import Memory, make_result
 from lbfgsb._types import Vector
 from lbfgsb._workspace import in_folder
@@ -280,13 +281,16 @@ _NOT_HERE = {
 }
 
 
+def solver_from(snapshot: dict[str, Any]) -> Solver:
+    """Return a solver that goes on from the snapshot of any run, with the options of that."""
+    return _rebuild(Solver, as_given(snapshot["options"]), snapshot, False)
+
+
 def _rebuild(
     cls: type[Solver], options: dict[str, Any], snapshot: dict[str, Any], asked: bool
 ) -> Solver:
     bounds = None
     if snapshot["lower"] is not None:
-        import numpy as np
-
         bounds = np.stack([snapshot["lower"], snapshot["upper"]], axis=1)
     solver = cls(snapshot["x"], bounds, x_scale=snapshot["scale"], **options)
     solver._restore(snapshot)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 from scipy.optimize import OptimizeResult
 
 from lbfgsb import _durable
@@ -19,9 +18,8 @@ from lbfgsb._checkpoint_file import (
     write_run,
 )
 from lbfgsb._keeper import as_path
-from lbfgsb._options import as_given
 from lbfgsb._result import Result, memory_of, one_of_a_batch
-from lbfgsb._solver import Solver
+from lbfgsb._solver import Solver, solver_from
 from lbfgsb.batch import batch_of
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -145,12 +143,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
 
 def _solver_of(content: Content) -> Solver:
     header, (snapshot,) = content
-    options = as_given(snapshot["options"])
-    bounds = None
-    if snapshot["lower"] is not None:
-        bounds = np.stack([snapshot["lower"], snapshot["upper"]], axis=1)
-    solver = Solver(snapshot["x"], bounds, x_scale=snapshot["scale"], **options)
-    solver._restore(snapshot)
+    solver = solver_from(snapshot)
     solver._asked = header["asked"] is True
     solver._stop_reason = why_stopped(header["result"]["stopped"])
     return solver

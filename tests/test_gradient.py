@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from problems import needs_workers
 
 from lbfgsb import _gradient
+from lbfgsb._executors import available_processors
 from lbfgsb._gradient import FiniteDifference, make_gradient
 from lbfgsb.benchmarks import rosenbrock, rosenbrock_grad
 
@@ -403,16 +404,15 @@ class TestWorkers:
         f = rosenbrock(self.x)
         expected, expected_nfev = FiniteDifference(rosenbrock, "3-point", **box)(self.x, f)
         with FiniteDifference(rosenbrock, "3-point", workers=2, **box) as gradient:
-            assert gradient._pool is None
+            before = set(multiprocessing.active_children())
             g, nfev = gradient(self.x, f)
-            pool = gradient._pool
+            processes = set(multiprocessing.active_children()) - before
             gradient(self.x, f)
-            assert gradient._pool is pool
-            processes = multiprocessing.active_children()
-            assert len(processes) >= 2
+            assert set(multiprocessing.active_children()) - before == processes
+            assert len(processes) == 2
         np.testing.assert_array_equal(g, expected)
         assert nfev == expected_nfev
-        assert not any(process.is_alive() for process in processes)
+        assert not processes & set(multiprocessing.active_children())
 
     def test_a_type_error_comes_through_processes_as_it_is(self):
         with pytest.raises(TypeError) as direct:
@@ -431,7 +431,8 @@ class TestWorkers:
         exec("def fun(x): return float(x[0])", module.__dict__)
         monkeypatch.setitem(sys.modules, module.__name__, module)
         # A forked process would have the module.
-        monkeypatch.setattr(multiprocessing, "get_start_method", lambda allow_none: "spawn")
+        spawn = multiprocessing.get_context("spawn")
+        monkeypatch.setattr(multiprocessing, "get_context", lambda: spawn)
         with (
             FiniteDifference(module.fun, "2-point", workers=2) as gradient,
             pytest.raises(ModuleNotFoundError, match=module.__name__),
@@ -441,15 +442,15 @@ class TestWorkers:
     def test_minus_one_is_all_processors(self):
         with FiniteDifference(rosenbrock, "2-point", workers=-1) as gradient:
             g, _ = gradient(self.x, rosenbrock(self.x))
-            assert len(gradient._pool.pool._pool) == multiprocessing.cpu_count()
+            assert gradient._workers.width == available_processors()
         np.testing.assert_allclose(g, rosenbrock_grad(self.x), rtol=1e-4)
 
-    def test_one_worker_opens_no_pool(self):
+    def test_one_worker_is_this_thread(self):
         gradient = FiniteDifference(smooth, "2-point", workers=1)
         gradient(self.x, smooth(self.x))
-        assert gradient._pool is None
+        assert gradient._workers is None
 
-    def test_closing_is_harmless_without_a_pool_and_twice(self):
+    def test_closing_is_harmless_without_workers_and_twice(self):
         gradient = FiniteDifference(smooth, "2-point")
         gradient.close()
         gradient.close()
@@ -462,7 +463,7 @@ class TestWorkers:
     @pytest.mark.parametrize("workers", [2.0, "2", [map]])
     def test_what_is_neither_number_nor_callable_is_a_type_error(self, workers):
         with pytest.raises(
-            TypeError, match=r"workers must be an int, a map-like callable or None"
+            TypeError, match=r"workers must be an int, an executor, a map-like callable or None"
         ):
             FiniteDifference(smooth, "2-point", workers=workers)
 

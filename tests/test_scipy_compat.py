@@ -1018,15 +1018,12 @@ print(
         ("module", "name", "fails"),
         [
             ("scipy.optimize._numdiff", "approx_derivative", (1, 1, 0, 0, 0)),
-            ("scipy._lib._util", "MapWrapper", (0, 1, 0, 0, 0)),
             ("scipy.optimize._lbfgsb_py", "_minimize_lbfgsb", (0, 0, 1, 1, 1)),
             ("scipy.optimize._minimize", "_wrap_callback", (0, 0, 0, 0, 1)),
             ("scipy.optimize._optimize", "MemoizeJac", (0, 0, 0, 0, 1)),
         ],
     )
     def test_gives_an_error_where_it_is_used_and_there_only(self, module, name, fails):
-        if name == "MapWrapper" and SCIPY < (1, 16):
-            pytest.skip("workers needs SciPy >= 1.16")
         workers = 2 if SCIPY >= (1, 16) else None  # then no other case than the one before
         printed = run_python(self.WITHOUT.format(module=module, name=name, workers=workers))
         assert printed == " ".join(str(bool(fail)) for fail in fails)
