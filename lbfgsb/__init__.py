@@ -66,12 +66,14 @@ _HOMES = {
     "styblinski_tang_grad",
     "checkpoint": "load_checkpoint save_checkpoint",
     "diagnostics": "check_gradient diagnose",
+    "multistart": "minimize_multistart",
     "plotting": "plot_bounds plot_convergence",
     "scipy_compat": "fmin_l_bfgs_b is_patched patch_scipy patched_scipy scipy_method unpatch_scipy",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = {
-    *("batch", "benchmarks", "callbacks", "checkpoint", "diagnostics", "plotting", "scipy_compat"),
+    *("batch", "benchmarks", "callbacks", "checkpoint", "diagnostics", "multistart"),
+    *("plotting", "scipy_compat"),
 }
 
 if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
@@ -80,6 +82,7 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb import callbacks as callbacks
     from lbfgsb import checkpoint as checkpoint
     from lbfgsb import diagnostics as diagnostics
+    from lbfgsb import multistart as multistart
     from lbfgsb import plotting as plotting
     from lbfgsb import scipy_compat as scipy_compat
     from lbfgsb._bounds import get_grad_projection_inf_norm as get_grad_projection_inf_norm
@@ -115,6 +118,7 @@ if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb.checkpoint import save_checkpoint as save_checkpoint
     from lbfgsb.diagnostics import check_gradient as check_gradient
     from lbfgsb.diagnostics import diagnose as diagnose
+    from lbfgsb.multistart import minimize_multistart as minimize_multistart
     from lbfgsb.plotting import plot_bounds as plot_bounds
     from lbfgsb.plotting import plot_convergence as plot_convergence
     from lbfgsb.scipy_compat import fmin_l_bfgs_b as fmin_l_bfgs_b

@@ -65,7 +65,7 @@ def as_start(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
     return _as_finite(name, x0, a.reshape(-1), copy)
 
 
-def as_starts(x0: ArrayLike, copy: bool = True) -> Vector:
+def as_starts(x0: ArrayLike, copy: bool = True, name: str = "x0") -> Vector:
     """Return the starting points of a batch as an array.
 
     Parameters
@@ -73,6 +73,7 @@ def as_starts(x0: ArrayLike, copy: bool = True) -> Vector:
     x0 : array_like, shape (B, n)
         Real numbers of any dtype.
     copy : bool, default True
+    name : str, default 'x0'
         As for `as_start`.
 
     Returns
@@ -87,13 +88,13 @@ def as_starts(x0: ArrayLike, copy: bool = True) -> Vector:
     ValueError
         If `x0` is empty, has other than two dimensions, or holds NaN or infinity.
     """
-    a = _as_array("x0", x0, "an array of real numbers")
+    a = _as_array(name, x0, "an array of real numbers")
     if a.ndim != 2 or a.size == 0:
         raise ValueError(
-            "x0 must have the shape (B, n), a row for each problem, B and n at least 1; "
+            f"{name} must have the shape (B, n), a row for each problem, B and n at least 1; "
             f"it has shape {a.shape}."
         )
-    return _as_finite("x0", x0, a, copy)
+    return _as_finite(name, x0, a, copy)
 
 
 def _as_finite(name: str, given: ArrayLike, a: NDArray[Any], copy: bool) -> Vector:

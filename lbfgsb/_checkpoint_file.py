@@ -6,13 +6,16 @@ Members, each an array::
     x, g, S, Y, …       the fields of the snapshot, as `FIELDS` lists them
     header              JSON in UTF-8, as uint8; the last, since it has the checksums of the others
 
-The header has: ``library``, the version that wrote the file; ``kind``, run, solver or batch;
+The header has: ``library``, the version that wrote the file; ``kind``, run, solver, batch or
+multistart;
 ``options`` by name; ``result``, the numbers of the run as it stands; ``fields``, for each member
 its dtype, its shape and the CRC-32 of its bytes. Numbers that are not finite are strings there.
 
 In the file of a batch each field has the values of all problems one after the other, flat;
 ``pairs`` has the number of pairs of each problem, ``NAME.of`` the problems that have the field if
 not all have, and ``NAME.sizes`` the lengths where n and the pairs do not tell them.
+
+The file of a multistart has the arrays of `STARTS` instead, a row for each start.
 
 The checksum is the one that a zip has anyway, at some 4 GB/s. Of 200 MB that a fast disk takes in
 0.15 s, SHA-256 takes 0.2 s more, and BLAKE2b 0.4 s. It is there against disks and transmissions,
@@ -124,6 +127,18 @@ FIELDS: dict[str, Field] = {
     # With update_fun_def: the iterates and gradients that pairs are made of, oldest first.
     "iterates_x": Field(_FLOAT, ("*", "n")),
     "iterates_g": Field(_FLOAT, ("*", "n")),
+}
+# The members of a multistart; N is the number of starts.
+STARTS: dict[str, Field] = {
+    **dict.fromkeys(("starts", "x", "jac"), Field(_FLOAT, ("N", "n"), always=True)),
+    **dict.fromkeys(("lower", "upper"), Field(_FLOAT, ("n",), always=True)),
+    "done": Field(np.dtype("?"), ("N",), always=True),
+    **dict.fromkeys(
+        ("fun", "projected_gradient", "gradient_mismatch"), Field(_FLOAT, ("N",), always=True)
+    ),
+    **dict.fromkeys(
+        ("nit", "nfev", "njev", "status", "success"), Field(_INT, ("N",), always=True)
+    ),
 }
 # Fields that Python has as tuples of numbers.
 _TUPLES = ("numbers", "counts", "phase")
@@ -287,6 +302,14 @@ def write_batch(file: IO[bytes], snapshots: list[dict[str, Any]], **header: Any)
     )
 
 
+def write_starts(file: IO[bytes], arrays: dict[str, Any], **header: Any) -> None:
+    """Write the starts of a search and the ends of those that are over; arrays as in `STARTS`."""
+    converted = {
+        name: np.ascontiguousarray(arrays[name], field.dtype) for name, field in STARTS.items()
+    }
+    _write(file, converted, kind="multistart", **header)
+
+
 def _write(file: IO[bytes], arrays: dict[str, Any], **header: Any) -> None:
     """Write the members of a file, the mark first and the header last."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as members:
@@ -346,7 +369,8 @@ def _finite(value: Any) -> Any:
 
 
 class Content(NamedTuple):
-    """What a file has: its header, and the snapshot of a run or those of a batch."""
+    """What a file has: its header, and the snapshot of a run, those of a batch, or the arrays of a
+    multistart."""
 
     header: dict[str, Any]
     snapshots: list[dict[str, Any]]
@@ -366,6 +390,8 @@ def read(path: str) -> Content:
         _check_begin(path, file)
         try:
             header, arrays = _members(path, file)
+            if header["kind"] == "multistart":
+                return Content(header, [_starts_of(header, arrays)])
             if header["kind"] == "batch":
                 snapshots = _unstack(header, arrays)
             else:
@@ -514,6 +540,25 @@ def _unstack(header: dict[str, Any], arrays: dict[str, Any]) -> list[dict[str, A
     return [_from_arrays(header, one) for one in each]
 
 
+def _starts_of(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return the starts of a search and what is known of them."""
+    sizes = dict(zip(("N", "n"), arrays["starts"].shape, strict=True))
+    if arrays.keys() != STARTS.keys():
+        raise ValueError("it has not the members of a multistart")
+    for name, (dtype, shape, *_) in STARTS.items():
+        array = arrays[name]
+        if array.dtype != dtype or array.shape != tuple(sizes[str(size)] for size in shape):
+            raise ValueError(f"{name} is an array of {array.dtype}, shape {array.shape}")
+    messages = header["message"]
+    if len(messages) != sizes["N"] or not all(isinstance(each, str) for each in messages):
+        raise ValueError("its messages are none")
+    if not isinstance(header["options"], dict):
+        raise ValueError("its options are none")
+    if not isinstance(header["keep"], int) or not isinstance(header["x_tol"], float):
+        raise ValueError("its keep or x_tol is no number")
+    return arrays
+
+
 def _from_arrays(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     """Return what `BaseSolver._restore` takes."""
     for name, field in FIELDS.items():
@@ -620,7 +665,7 @@ def why_stopped(said: list[Any] | None) -> str | None:
 
 def wrong_kind(path: str, kind: str, expected: str) -> Never:
     """Raise the error for a file of something else."""
-    words = {"run": "a run", "solver": "a Solver", "batch": "a batch"}
+    words = {"run": "a run", "solver": "a Solver", "batch": "a batch", "multistart": "a multistart"}
     raise CheckpointError(
         f"{path} is the checkpoint of {words.get(kind, kind)}, not of {expected}", "other kind"
     )

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -110,7 +110,7 @@ class Keeper:
             self._save(source)
         self.start = self.on_disk = None
 
-    def _save(self, source: _Run | _Batch) -> None:
+    def _save(self, source: Source) -> None:
         begin = time.perf_counter()
         try:
             _durable.replace(
@@ -130,6 +130,28 @@ class Keeper:
 
 
 # --- what is written ----------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """What a checkpoint is written from."""
+
+    def size(self) -> int:
+        """Return the bytes that its file takes, at most and about."""
+
+    def x(self) -> Vector:
+        """Return the start."""
+
+    def evaluations(self) -> int:
+        """Return 0 if there is nothing to be written yet."""
+
+    def mark(self) -> tuple[Any, ...]:
+        """Return what tells this moment from others; first what is counted."""
+
+    def is_whole(self) -> bool:
+        """Return whether one can go on from here."""
+
+    def write(self, file: IO[bytes], **header: Any) -> None:
+        """Write the file."""
 
 
 class _Run:
@@ -202,7 +224,7 @@ class _Batch:
 _VECTORS, _SMALL = 8, 1 << 16
 
 
-def source_of(state: OptimizeResult | None) -> _Run | _Batch:
+def source_of(state: OptimizeResult | None) -> Source:
     """Return what a state's run can be written from.
 
     Raises
@@ -212,7 +234,11 @@ def source_of(state: OptimizeResult | None) -> _Run | _Batch:
     """
     if isinstance(state, State) and state.solver is not None:
         return _Run(state)
-    solvers = getattr(state, "__dict__", {}).get("_solvers")
+    kept = getattr(state, "__dict__", {})
+    if "_source" in kept:  # of a multistart
+        source: Source = kept["_source"]
+        return source
+    solvers = kept.get("_solvers")
     if solvers is None:
         raise TypeError("a Checkpoint is of a run of lbfgsb; this solver does not show its memory")
     return _Batch(*solvers)
@@ -327,6 +353,8 @@ def keeper_of(callback: Any) -> Keeper | None:
 def mark_of(content: Content) -> tuple[Any, ...]:
     """Return what `mark` of the run was when it was written."""
     header, snapshots = content
+    if header["kind"] == "multistart":
+        return (int(snapshots[0]["done"].sum()),)
     if header["kind"] == "batch":
         return header["rounds"], sum(snapshot["phase"][0] != _DONE for snapshot in snapshots)
     (snapshot,) = snapshots

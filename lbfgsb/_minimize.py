@@ -455,8 +455,9 @@ def _go_on(
     from lbfgsb._checkpoint_file import result_of, why_stopped, wrong_kind
     from lbfgsb._keeper import check_start, is_over
 
-    if found.header["kind"] == "batch":
-        wrong_kind(path, "batch", "one run; it is for minimize_batch")
+    kind = found.header["kind"]
+    if kind in ("batch", "multistart"):
+        wrong_kind(path, kind, f"one run; it is for minimize_{kind}")
     result = result_of(found)
     check_start(path, found, start, solver.x, result.x)
     if not np.array_equal(solver.x, result.x):

@@ -247,7 +247,8 @@ def _go_on(
 
     header, snapshots = found
     if header["kind"] != "batch":
-        wrong_kind(path, header["kind"], "a batch; it is for minimize_lbfgsb")
+        door = "multistart" if header["kind"] == "multistart" else "lbfgsb"
+        wrong_kind(path, header["kind"], f"a batch; it is for minimize_{door}")
     x = np.stack([snapshot["x"] for snapshot in snapshots])
     check_start(path, found, starts, solvers.state()["x"], x)
     for i, snapshot in enumerate(snapshots):
@@ -342,7 +343,7 @@ class _Watch:
         self, callbacks: list[Callable[..., Any]], solvers: Lockstep, why: dict[int, str]
     ) -> None:
         self._callbacks, self._solvers = callbacks, solvers
-        self._first = [(one, _as_call(one)) for one in callbacks if not comes_last(one)]
+        self._first = [(one, as_call(one)) for one in callbacks if not comes_last(one)]
         self._last = [one for one in callbacks if comes_last(one)]
         self._why = why  # what a callback has ended each problem for
         self._ends = ExitStack()
@@ -409,7 +410,7 @@ class _Watch:
         return result.as_one() if getattr(callback, "sees_batch_as_one", False) else result
 
 
-def _as_call(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:
+def as_call(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:
     """Return a function of the state that calls `callback` as its signature asks."""
     try:
         signature = inspect.signature(callback)

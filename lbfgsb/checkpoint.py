@@ -21,6 +21,7 @@ from lbfgsb._keeper import as_path
 from lbfgsb._result import Result, memory_of, one_of_a_batch
 from lbfgsb._solver import Solver, solver_from
 from lbfgsb.batch import batch_of
+from lbfgsb.multistart import search_in
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -88,7 +89,7 @@ def save_checkpoint(path: str | os.PathLike[str], run: OptimizeResult | Solver) 
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Any:
-    """Return what a file has: a result, a `Solver`, or the result of a batch as it stood.
+    """Return what a file has: a `Solver`, or the result of a run, a batch or a multistart.
 
     Nothing in the file is executed, all of it is checked, and nothing is changed.
 
@@ -136,6 +137,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
             return _solver_of(content)
         if kind == "batch":
             return batch_of(content)
+        if kind == "multistart":
+            return search_in(content)
         raise ValueError(f"there is no kind {kind!r}")
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{name} has been altered: {error}") from error
