@@ -1,4 +1,4 @@
-"""Many starts: what is found, that nothing else decides it, failures, files, and workers that die."""
+"""Many starts: what is found, that nothing else decides it, failures, files, dying workers."""
 
 import itertools
 import os
