@@ -177,7 +177,7 @@ def available_processors() -> int:
 
 
 class Here(Workers):
-    """This thread: each call when it is asked for."""
+    """The thread that asks: each call when it is asked for."""
 
     width = 1
 

@@ -90,7 +90,8 @@ print("the same counts:", (whole.nit, whole.nfev) == (piece.nit, piece.nfev))
 # For a job that may be killed at any moment give a :class:`~lbfgsb.callbacks.TimeLimit` or a
 # :class:`~lbfgsb.callbacks.StopOnSignal` as callback, and store what the run returns.
 #
-# Above, the picture; below, f less its minimum, the grey line of the run in one go under the pieces.
+# Above, the picture; below, f less its minimum, the grey line of the run in one go under the
+# pieces.
 
 fig = plt.figure(figsize=(9, 5.8), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.05])
