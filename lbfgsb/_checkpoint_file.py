@@ -370,7 +370,8 @@ def _finite(value: Any) -> Any:
 
 class Content(NamedTuple):
     """What a file has: its header, and the snapshot of a run, those of a batch, or the arrays of a
-    multistart."""
+    multistart.
+    """
 
     header: dict[str, Any]
     snapshots: list[dict[str, Any]]

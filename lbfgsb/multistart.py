@@ -790,7 +790,8 @@ class MultistartResult(OptimizeResult):
 
     def __repr__(self) -> str:
         if not {"x", "minima", "runs"} <= self.keys():
-            return super().__repr__()
+            text: str = super().__repr__()
+            return text
         failed = len(self["failed"])
         lines = [
             f"{'message':>18}: {self['message']}",

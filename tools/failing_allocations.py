@@ -12,8 +12,8 @@ more without one and must give the same bits: nothing that outlives a run is lef
 A process that dies, an exception other than MemoryError, one that could not be raised (in a
 function that returns none) and another result are reported with the number of the allocation; the
 exit status then is 1. Counted apart are the SystemErrors of NumPy and SciPy, some of whose
-functions say that they have failed and not why. Linux with glibc, and a C compiler in $CC or cc. One
-thread: GCC's OpenMP ends the process when it gets no memory, and says so.
+functions say that they have failed and not why. Linux with glibc, and a C compiler in $CC or cc.
+One thread: GCC's OpenMP ends the process when it gets no memory, and says so.
 """
 
 from __future__ import annotations
