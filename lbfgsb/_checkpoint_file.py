@@ -543,7 +543,7 @@ def _unstack(header: dict[str, Any], arrays: dict[str, Any]) -> list[dict[str, A
 
 def _starts_of(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     """Return the starts of a search and what is known of them."""
-    sizes = dict(zip(("N", "n"), arrays["starts"].shape, strict=True))
+    sizes: dict[str, int] = dict(zip(("N", "n"), arrays["starts"].shape, strict=True))
     if arrays.keys() != STARTS.keys():
         raise ValueError("it has not the members of a multistart")
     for name, (dtype, shape, *_) in STARTS.items():

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_connections
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from lbfgsb._core.objective import describe
 
@@ -151,7 +151,7 @@ def as_workers(name: str, given: Any) -> Workers | None:
             raise TypeError(f"{name} must be an executor: client.get_executor(), not the client")
         return _Executor(given)
     if callable(given):
-        return _Map(given)
+        return _Map(cast(MapLike, given))
     try:
         count = operator.index(given)
     except TypeError:
@@ -314,10 +314,8 @@ class _Worker:
 class _Processes(Workers):
     """So many processes, that begin with the first calls and last until `close`."""
 
-    width: int
-
     def __init__(self, count: int) -> None:
-        self.width = count
+        self.width = self._count = count
         self._calls: deque[tuple[Any, bytes, Any]] = deque()
         self._idle: list[_Worker] = []
         self._busy: dict[Connection, _Worker] = {}
@@ -330,7 +328,7 @@ class _Processes(Workers):
         self._send()
 
     def _send(self) -> None:
-        while self._calls and len(self._busy) < self.width:
+        while self._calls and len(self._busy) < self._count:
             worker = self._idle.pop() if self._idle else _Worker()
             worker.send(*self._calls.popleft())
             self._busy[worker.connection] = worker

@@ -137,21 +137,27 @@ class Source(Protocol):
 
     def size(self) -> int:
         """Return the bytes that its file takes, at most and about."""
+        ...
 
     def x(self) -> Vector:
         """Return the start."""
+        ...
 
     def evaluations(self) -> int:
         """Return 0 if there is nothing to be written yet."""
+        ...
 
     def mark(self) -> tuple[Any, ...]:
         """Return what tells this moment from others; first what is counted."""
+        ...
 
     def is_whole(self) -> bool:
         """Return whether one can go on from here."""
+        ...
 
     def write(self, file: IO[bytes], **header: Any) -> None:
         """Write the file."""
+        ...
 
 
 class _Run:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -69,7 +69,8 @@ class Evaluation:
         if not math.isfinite(f):
             return Answer(f, None, precision, 1, 0)
         if isinstance(self.gradient, FiniteDifference):
-            g, calls = self.gradient(x, value)
+            # Its type tells the precision of f.
+            g, calls = self.gradient(x, cast(float, value))
             return Answer(f, g, precision, 1 + calls, 1)
         g = self.gradient(x)
         precision = max(precision, find_precision(g))
