@@ -87,8 +87,10 @@ print("the same bits:", np.array_equal(whole.x, piece.x) and whole.fun == piece.
 print("the same counts:", (whole.nit, whole.nfev) == (piece.nit, piece.nfev))
 
 # %%
-# For a job that may be killed at any moment give a :class:`~lbfgsb.callbacks.TimeLimit` or a
-# :class:`~lbfgsb.callbacks.StopOnSignal` as callback, and store what the run returns.
+# A job that is told when to end takes a :class:`~lbfgsb.callbacks.TimeLimit` or a
+# :class:`~lbfgsb.callbacks.StopOnSignal` as callback, and stores what the run returns. For one that
+# may be killed at any moment, ``checkpoint=`` with the path of a file does all of this by itself:
+# :doc:`/checkpoints`.
 #
 # Above, the picture; below, f less its minimum, the grey line of the run in one go under the
 # pieces.
