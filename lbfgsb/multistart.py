@@ -692,7 +692,7 @@ def _starts_in(
     return kept
 
 
-def search_in(found: Content) -> MultistartResult:
+def search_in(found: Content) -> OptimizeResult:
     """Return the result that the file of a search has, as it stood."""
     header, (kept,) = found
     starts, lower, upper = (kept[name] for name in ("starts", "lower", "upper"))

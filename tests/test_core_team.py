@@ -133,7 +133,7 @@ def test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same():
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
     if stack == resource.RLIM_INFINITY:
         pytest.skip("the size of a thread's stack is not known")
-    arrays = 20 * 2**20  # those that the test makes in a step
+    arrays = 32 * 2**20  # those that the test makes in a step, some six of 3.2 MB, and to spare
     threads = [int(count) for same, count in
                (run_refused(f"memory({arrays + k * stack})") for k in (0, 2, 8))
                if same == "True"]  # fmt: skip
