@@ -9,11 +9,15 @@ PYTHONMALLOC=malloc has Python's objects come from there too, so that the buffer
 NumPy's arrays and each Python object fail in turn. After each failure the same scenario runs once
 more without one and must give the same bits: nothing that outlives a run is left half made.
 
-A process that dies, an exception other than MemoryError, one that could not be raised (in a
+A process that dies, an exception other than MemoryError, one that lbfgsb could not raise (in a
 function that returns none) and another result are reported with the number of the allocation; the
-exit status then is 1. Counted apart are the SystemErrors of NumPy and SciPy, some of whose
-functions say that they have failed and not why. Linux with glibc, and a C compiler in $CC or cc.
-One thread: GCC's OpenMP ends the process when it gets no memory, and says so.
+exit status then is 1. Counted apart is what is not lbfgsb's: a SystemError, or a process that dies,
+in NumPy, SciPy or Python's own C code. Some of their functions say that they have failed and not
+why, or go on with what they did not get. By that a SystemError counts as theirs if it comes from a
+line of Python, and as ours if it comes from a line of Cython.
+
+Linux with glibc, and a C compiler in $CC or cc. One thread: GCC's OpenMP ends the process when it
+gets no memory, and says so.
 """
 
 from __future__ import annotations
@@ -65,8 +69,8 @@ int posix_memalign(void **p, size_t a, size_t n)
 }
 """
 
-THEIRS = re.compile(r"[/\\](numpy|scipy)[/\\]")
 THEIR_ERROR = "theirs"
+THEIRS = re.compile(r"[/\\](numpy|scipy)[/\\]")  # where a process dies for no fault of ours
 
 
 # --- what is run: small problems, a few iterations; returns what must be the same each time ---
@@ -107,7 +111,7 @@ def scenarios() -> dict[str, Callable[[], Any]]:
             solver.tell(rosenbrock(x), rosenbrock_grad(x))
         return ends(pickle.loads(pickle.dumps(solver)).result())
 
-    def more_pairs(state: Any) -> None:
+    def more_pairs(xk: Any, state: Any) -> None:
         if state.nit == 2:
             state.update(maxcor=12)
 
@@ -127,7 +131,7 @@ def scenarios() -> dict[str, Callable[[], Any]]:
         "ask and tell": ask_and_tell,
         "pickle": pickled,
         "more pairs": lambda: ends(run(large, jac=rosenbrock_grad, callback=more_pairs)),
-        "goes on": lambda: ends(run(large, jac=rosenbrock_grad, maxiter=6, checkpoint=first)),
+        "goes on": lambda: ends(run(first.x, jac=rosenbrock_grad, maxiter=6, checkpoint=first)),
         "callbacks": watched,
         "batch": lambda: ends(minimize_batch(batch_fun, rows, maxiter=3)),
         "compiled batch": lambda: ends(minimize_batch(compiled_rosenbrock, rows, maxiter=3)),
@@ -146,7 +150,7 @@ def scenarios() -> dict[str, Callable[[], Any]]:
 def attempt(action: Callable[[], Any], shim: Any, k: int) -> tuple[str, int]:
     """Run with the k-th allocation refused: what is wrong, if anything, and how many there were."""
     unraised: list[str] = []
-    sys.unraisablehook = lambda what: unraised.append(repr(what.exc_value))
+    sys.unraisablehook = lambda what: unraised.append(f"{what.exc_value!r} in {what.object!r}")
     wrong, count = "", 0
     shim.arm(k)
     try:
@@ -156,7 +160,8 @@ def attempt(action: Callable[[], Any], shim: Any, k: int) -> tuple[str, int]:
     except BaseException as error:
         shim.disarm()
         where = traceback.extract_tb(error.__traceback__)[-1]
-        theirs = isinstance(error, SystemError) and THEIRS.search(where.filename) is not None
+        theirs = isinstance(error, SystemError | pickle.PicklingError)
+        theirs = theirs and where.filename.endswith(".py")
         wrong = THEIR_ERROR if theirs else f"{error!r} ({where.filename}:{where.lineno})"
     else:
         try:
@@ -165,8 +170,11 @@ def attempt(action: Callable[[], Any], shim: Any, k: int) -> tuple[str, int]:
             count = shim.disarm()
     finally:
         sys.unraisablehook = sys.__unraisablehook__
-    if unraised and not wrong:
-        wrong = f"not raised: {'; '.join(unraised)}"
+    ours = [what for what in unraised if "lbfgsb" in what]
+    if ours:
+        wrong = f"not raised: {'; '.join(ours)}"
+    elif unraised and not wrong:
+        wrong = THEIR_ERROR
     return wrong, count
 
 
@@ -204,7 +212,7 @@ def watch(name: str, library: Path) -> tuple[int, int, list[str]]:
     while True:
         reader, writer = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", name, str(first), str(writer)],
+            [sys.executable, "-X", "faulthandler", __file__, "--serve", name, str(first), str(writer)],
             env=os.environ | {"LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc",
                               "OPENBLAS_NUM_THREADS": "1"},
             pass_fds=[writer], stderr=subprocess.PIPE, text=True,
@@ -226,10 +234,16 @@ def watch(name: str, library: Path) -> tuple[int, int, list[str]]:
         _, said = process.communicate()
         if ended:
             return total, theirs, wrongs
+        # faulthandler names the innermost frame of Python first
+        frames = re.findall(r'File "(.*)", line (\d+)', said) or [("", "")]
         last = said.strip().splitlines()[-1:] or [""]
-        wrongs.append(f"{k}: the process died ({process.returncode}) {last[0]}")
         if k < first:  # before the first try
-            return total, theirs, wrongs
+            return total, theirs, [*wrongs, f"the scenario does not run: {last[0]}"]
+        if THEIRS.search(frames[0][0]):
+            theirs += 1
+        else:
+            where = ":".join(frames[0])
+            wrongs.append(f"{k}: the process died ({process.returncode}) at {where} {last[0]}")
         first = k + 1
 
 
@@ -257,7 +271,7 @@ def main() -> int:
             total, theirs, wrongs = watch(name, library)
             failures += len(wrongs)
             print(f"{name}: {total} allocations, each refused once; {len(wrongs)} went wrong, "
-                  f"{theirs} in NumPy or SciPy", flush=True)  # fmt: skip
+                  f"{theirs} in NumPy, SciPy or Python", flush=True)  # fmt: skip
             for wrong in wrongs:
                 print(f"    {wrong}", flush=True)
     return 1 if failures else 0
