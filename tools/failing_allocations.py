@@ -212,7 +212,8 @@ def watch(name: str, library: Path) -> tuple[int, int, list[str]]:
     while True:
         reader, writer = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", __file__, "--serve", name, str(first), str(writer)],
+            [sys.executable, "-X", "faulthandler", __file__,
+             "--serve", name, str(first), str(writer)],
             env=os.environ | {"LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc",
                               "OPENBLAS_NUM_THREADS": "1"},
             pass_fds=[writer], stderr=subprocess.PIPE, text=True,
