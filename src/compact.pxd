@@ -55,8 +55,6 @@ cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t
                                Py_ssize_t *rows) noexcept nogil
 cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
                              const double *units, double secant) noexcept nogil
-cdef void compact_store_pair(const Compact *B, char *W, Py_ssize_t i, Py_ssize_t tiles, double *s,
-                             double *y) noexcept nogil
 cdef void compact_apply_units(const Compact *B, double *products, const double *unit,
                               Py_ssize_t count, Py_ssize_t stride) noexcept nogil
 cdef double power_of_two(double size) noexcept nogil
@@ -66,6 +64,13 @@ cdef void compact_get_column(const Compact *B, Py_ssize_t column, double *v) noe
 cdef inline char *tiles_from(const Compact *B, Py_ssize_t row) noexcept nogil:
     """The tiles of W from that of `row` on."""
     return B.W + row // LANES * B.tile_length * B.panel.entry_size
+
+
+cdef inline void compact_store_pair(const Compact *B, char *W, Py_ssize_t i, Py_ssize_t tiles,
+                                    double *s, double *y) noexcept nogil:
+    """Store rows of pair i in these tiles of W; s and y become what they have been rounded to."""
+    B.panel.store(W, B.tile_length, B.columns[2 * i], tiles, B.unit[2 * i], s)
+    B.panel.store(W, B.tile_length, B.columns[2 * i + 1], tiles, B.unit[2 * i + 1], y)
 
 
 # s_iᵀs_j, s_iᵀy_j and y_iᵀy_j in a Gram matrix of leading dimension ld.

@@ -121,7 +121,8 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
     memmove(B.secant, B.secant + 1, B.m * sizeof(double))
     oldest_s, oldest_y = B.columns[0], B.columns[1]
     memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
-    memmove(B.unit, B.unit + 2, 2 * B.m * sizeof(double))
+    if B.narrow:    # else all units are 1
+        memmove(B.unit, B.unit + 2, 2 * B.m * sizeof(double))
     B.columns[2 * B.m], B.columns[2 * B.m + 1] = oldest_s, oldest_y
     return True
 
@@ -229,13 +230,6 @@ cdef void pair_chunk(void *context, Py_ssize_t first, Py_ssize_t rows, double *p
         B.panel.tdot(W, B.tile_length, B.columns + 2 * v.oldest, count, tiles, V, 2, block == 0,
                      acc)
     B.simd.lane_sum(acc, 2 * count, partial + SUMS)
-
-
-cdef void compact_store_pair(const Compact *B, char *W, Py_ssize_t i, Py_ssize_t tiles, double *s,
-                             double *y) noexcept nogil:
-    """Store rows of pair i in these tiles of W; s and y become what they have been rounded to."""
-    B.panel.store(W, B.tile_length, B.columns[2 * i], tiles, B.unit[2 * i], s)
-    B.panel.store(W, B.tile_length, B.columns[2 * i + 1], tiles, B.unit[2 * i + 1], y)
 
 
 cdef void compact_apply_units(const Compact *B, double *products, const double *unit,

@@ -17,9 +17,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import lbfgsb
 from lbfgsb import _cli as cli
 from lbfgsb._cli import bench as _bench
 from lbfgsb._cli import bench_compiled as _bench_compiled
+from lbfgsb._cli import bench_memory as _bench_memory
 from lbfgsb._cli.bench import (
     Effort,
     Sample,
@@ -37,6 +39,7 @@ ENVIRONMENTS = TOOLS / "environments.py"
 sys.path.insert(0, str(TOOLS))
 try:
     import compare
+    import lbfgspp
 except ImportError:
     compare = None
 in_a_checkout = pytest.mark.skipif(compare is None, reason="not in a checkout")
@@ -239,9 +242,18 @@ class TestProblems:
 class TestReport:
     def test_has_a_row_for_each_size_and_kind_of_bounds(self, report):
         rows = [(row["n"], row["bounds"], row["threads"]) for row in report["rows"]]
-        assert rows == [
-            (n, kind, 1) for n in (2, 10, 10_000) for kind in ("none", "box", "active")
-        ]
+        assert rows == [(n, kind, 1) for n in (2, 10, 10_000) for kind in ("none", "box", "active")]
+
+    def test_pairs_are_in_double_precision_unless_asked(self, report):
+        assert {row["pairs"] for row in report["rows"]} == {"float64"}
+        assert report["busy"] is False
+
+    def test_has_the_memory_where_it_is_worth_a_process(self, report):
+        for row in report["rows"]:
+            if row["n"] < 10_000:
+                assert row["memory"] is None
+            else:
+                assert row["memory"].keys() == {"lbfgsb", "SciPy"}
 
     def test_has_what_each_solver_took(self, report):
         for row in report["rows"]:
@@ -280,7 +292,7 @@ class TestReport:
     @in_a_checkout
     @pytest.mark.parametrize(("n", "target"), [(1_000_000, 1.5), (10_000, None)])
     def test_has_the_target_for_the_limit(self, n, target):
-        row = {"n": n, "bounds": "none", "threads": 1, "limit": {}}
+        row = {"n": n, "bounds": "none", "threads": 1, "pairs": "float64", "limit": {}}
         compare.add_targets({"rows": [row]})
         assert row["limit"]["target"] == target
 
@@ -291,6 +303,309 @@ class TestReport:
         assert machine["blas_threads"] == "1"
         assert {"lbfgsb", "SciPy", "NumPy", "Python"} <= machine["versions"].keys()
         assert os.uname().nodename not in machine["processor"]
+
+
+class TestRowsAskedFor:
+    def rows(self, capsys, *argv):
+        assert bench("--json", "-", *argv) == 0
+        report = strict_json(capsys.readouterr().out)
+        return [(row["n"], row["threads"], row["pairs"]) for row in report["rows"]], report
+
+    def test_threads_are_a_row_each(self, capsys):
+        rows, report = self.rows(capsys, "--sizes", "1000", "--threads", "2", "auto", "2")
+        assert rows == [(1000, 2, "float64"), (1000, "auto", "float64")] * 3
+        of_two, of_auto = (row["solvers"] for row in report["rows"][:2])
+        assert of_two["SciPy"]["samples"] == of_auto["SciPy"]["samples"]
+        assert of_two["lbfgsb"]["samples"] != of_auto["lbfgsb"]["samples"]
+
+    def test_pairs_in_single_precision_are_rows_beside_those_in_double(self, capsys):
+        rows, report = self.rows(
+            capsys, "--sizes", "10", "1000", "--threads", "1", "auto", "--pairs", "float32"
+        )
+        double = [(1, "float64"), ("auto", "float64")]
+        single = [(1, "float32"), ("auto", "float32")]
+        of_10, of_1000 = rows[: 3 * 2], rows[3 * 2 :]
+        assert of_10 == [(10, *row) for row in double * 3]  # there the type makes no difference
+        assert of_1000 == [(1000, *row) for row in (double + single) * 3]
+        for row in report["rows"][6:]:
+            assert row["solvers"]["lbfgsb"]["iterations"] > 0
+
+    def test_each_row_is_run_with_its_options(self, monkeypatch):
+        given = []
+        monkeypatch.setattr(
+            _bench, "solve_with_lbfgsb", lambda problem, stamps, **options: given.append(options)
+        )
+        variants = _bench.variants_for(1000, [1, "auto"], "float32")
+        for variant in variants:
+            variant.solver().solve(None, [])
+        assert given == [
+            {"threads": threads, "pairs": pairs}
+            for pairs in ("float64", "float32")
+            for threads in (1, "auto")
+        ]
+        assert len(set(map(str, variants))) == 4
+
+    def test_a_million_variables_get_threads_by_default(self, monkeypatch):
+        def threads(n):
+            return [variant.threads for variant in _bench.variants_for(n, None, "float64")]
+
+        monkeypatch.setattr(_bench, "_processors", lambda: 2)
+        monkeypatch.setattr(kernels, "openmp", lambda: True)
+        assert threads(999_999) == [1]
+        assert threads(1_000_000) == [1, 2, "auto"]
+        monkeypatch.setattr(_bench, "_processors", lambda: 1)
+        assert threads(1_000_000) == [1]
+
+    def test_the_limit_of_single_precision_is_a_read_of_half_the_bytes(self, monkeypatch):
+        from lbfgsb._core import measure
+
+        reads = []
+
+        def read_seconds(n, columns, threads, repeats):
+            reads.append((n, columns, threads))
+            return 1.0 / threads
+
+        monkeypatch.setattr(measure, "read_seconds", read_seconds)
+        monkeypatch.setattr(_bench, "_processors", lambda: 4)
+        assert _bench.Variant(2, "float64").read_seconds(1000) == 0.5
+        assert _bench.Variant("auto", "float32").read_seconds(1000) == 0.25
+        assert reads[0] == (1000, 20, 2)
+        assert sorted(reads[1:]) == [(1000, 10, 1), (1000, 10, 4)]
+
+
+class TestMemory:
+    N = 200_000
+
+    def peak(self, *variant):
+        given = _bench.Variant(*variant) if variant else None
+        peak = _bench_memory.measure_in_a_new_process(self.N, "none", given)
+        if peak is None:
+            pytest.skip("the system does not tell the peak")
+        return peak
+
+    def test_is_that_of_the_pairs_and_some_vectors(self):
+        W = 2 * 10 * self.N * 8
+        double, single = self.peak(1, "float64"), self.peak(1, "float32")
+        assert W < double < 2 * W
+        assert W / 2 < single < double - W / 3
+
+    def test_of_scipy_is_measured_the_same_way(self):
+        assert self.peak() > 2 * 10 * self.N * 8
+
+    def test_of_this_process_does_not_count(self):
+        before = np.ones(4 * 20 * self.N)  # more than either run takes
+        assert self.peak(1, "float64") < before.nbytes / 2
+
+    def test_has_a_table(self, capsys):
+        assert bench("--sizes", "10000", "--pairs", "float32") == 0
+        out = capsys.readouterr().out
+        lines = out[out.index("Memory:") :].splitlines()
+        assert max(len(line) for line in lines) <= 80
+        head = next(i for i, line in enumerate(lines) if line.split()[:1] == ["n"])
+        table = lines[head:]
+        assert len({len(line) for line in table}) == 1
+        assert [line.split()[:4] for line in table[1:]] == [
+            ["10000", kind, "1", pairs]
+            for kind in ("none", "box", "active")
+            for pairs in ("float64", "float32")
+        ]
+
+    def test_where_the_system_does_not_tell_there_is_none(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(_bench_memory, "_STATUS", tmp_path / "status")
+        monkeypatch.setitem(sys.modules, "resource", None)
+        assert _bench_memory.peak_of_this_process() is None
+        solver = Solver(lambda problem, stamps: (0, 0.0))
+        assert _bench_memory.peak_of(solver, 100, "none") is None
+        assert _bench.format_bytes(None) == "-"
+
+
+class TestBusy:
+    def test_a_neighbour_keeps_a_processor_busy_while_it_is_measured(self, monkeypatch, capsys):
+        beside = []
+
+        def start(*args, **options):
+            beside.append(popen(*args, **options))
+            return beside[-1]
+
+        def rows(*args):
+            assert beside[0].poll() is None
+            if hasattr(os, "sched_getaffinity"):
+                assert os.sched_getaffinity(beside[0].pid) == {max(os.sched_getaffinity(0))}
+            return []
+
+        popen = subprocess.Popen
+        monkeypatch.setattr(subprocess, "Popen", start)
+        monkeypatch.setattr(_bench, "_rows", rows)
+        assert bench("--sizes", "1000", "--busy", "--json", "-") == 0
+        out, err = capsys.readouterr()
+        assert strict_json(out)["busy"] is True
+        assert "Beside a process" in err
+        assert len(beside) == 1
+        assert beside[0].poll() is not None
+
+    def test_the_neighbour_ends_with_the_process_that_started_it(self):
+        beside = subprocess.Popen(
+            [sys.executable, "-c", _bench._BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert beside.stdout.readline()
+        beside.stdin.close()
+        assert beside.wait(timeout=60) == 0
+        beside.stdout.close()
+
+
+# As much of LBFGS++ and Eigen as the driver uses: steepest descent with halved steps.
+MOCK_EIGEN = """
+#pragma once
+#include <vector>
+namespace Eigen {
+class VectorXd {
+    std::vector<double> v;
+public:
+    explicit VectorXd(long n) : v(n) {}
+    long size() const { return v.size(); }
+    double *data() { return v.data(); }
+    const double *data() const { return v.data(); }
+    double &operator[](long i) { return v[i]; }
+    double operator[](long i) const { return v[i]; }
+};
+}
+"""
+MOCK_LBFGSPP = """
+#pragma once
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+namespace LBFGSpp {
+enum { LBFGS_LINESEARCH_BACKTRACKING_STRONG_WOLFE = 3 };
+template <typename S> struct LBFGSBParam {
+    int m, past, max_iterations, linesearch; S epsilon, epsilon_rel, delta;
+};
+template <typename S> struct LBFGSParam : LBFGSBParam<S> {};
+template <typename S> class LBFGSBSolver {
+    LBFGSBParam<S> p;
+    typedef Eigen::VectorXd V;
+protected:
+    template <typename F> int go(F &f, V &x, double &fx, const V *l, const V *u) {
+        const long n = x.size();
+        V g(n), y(n), gy(n);
+        fx = f(x, g);
+        for (int k = 1;; k++) {
+            double t = 1, fy, norm = 0;
+            do {
+                t /= 2;
+                if (t < 1e-12)
+                    throw std::runtime_error("no step");
+                for (long i = 0; i < n; i++) {
+                    y[i] = x[i] - t * g[i];
+                    if (l)
+                        y[i] = std::min(std::max(y[i], (*l)[i]), (*u)[i]);
+                }
+                fy = f(y, gy);
+            } while (fy >= fx);
+            x = y, g = gy, fx = fy;
+            for (long i = 0; i < n; i++) {
+                double d = x[i] - g[i];
+                if (l)
+                    d = std::min(std::max(d, (*l)[i]), (*u)[i]) - x[i];
+                else
+                    d -= x[i];
+                norm = l ? std::max(norm, std::fabs(d)) : std::hypot(norm, d);
+            }
+            if (norm <= p.epsilon || (p.max_iterations && k >= p.max_iterations))
+                return k;
+        }
+    }
+public:
+    explicit LBFGSBSolver(const LBFGSBParam<S> &param) : p(param) {}
+    template <typename F> int minimize(F &f, V &x, double &fx, const V &l, const V &u) {
+        return go(f, x, fx, &l, &u);
+    }
+};
+template <typename S> struct LBFGSSolver : LBFGSBSolver<S> {
+    using LBFGSBSolver<S>::LBFGSBSolver;
+    template <typename F> int minimize(F &f, Eigen::VectorXd &x, double &fx) {
+        return this->go(f, x, fx, nullptr, nullptr);
+    }
+};
+}
+"""
+
+
+@in_a_checkout
+class TestLbfgspp:
+    """The headers are a stand-in: what is tested is how they are found, compiled and measured."""
+
+    @pytest.fixture(scope="class")
+    def headers(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("LBFGS++")
+        (folder / "eigen3" / "Eigen").mkdir(parents=True)
+        (folder / "eigen3" / "Eigen" / "Core").write_text(MOCK_EIGEN)
+        (folder / "LBFGS.h").write_text(MOCK_LBFGSPP)
+        (folder / "LBFGSB.h").write_text('#include "LBFGS.h"')
+        return folder
+
+    @pytest.fixture(scope="class")
+    def driver(self, headers):
+        try:
+            lbfgspp.compiler()
+        except FileNotFoundError:
+            pytest.skip("no C++ compiler")
+        return lbfgspp.Driver(headers)
+
+    def test_whole_solves_up_to_a_hundred_variables_then_iterations(self, driver):
+        rows = lbfgspp.measure(driver, [2, 1000], lbfgspp.Budget(rounds=2, seconds=0.0))
+        assert [(row["n"], row["bounds"], row["what"]) for row in rows] == [
+            (2, "none", "solve"), (2, "box", "solve"),
+            (1000, "none", "iteration"), (1000, "box", "iteration"),
+        ]  # fmt: skip
+        for row in rows[:2]:
+            ours = row["solvers"]["lbfgsb"]
+            assert ours["completed"]
+            assert ours["evaluations"] > ours["iterations"] > 10
+        for row in rows[2:]:
+            for took in row["solvers"].values():
+                assert took["iterations"] == 40
+                assert took["completed"]
+                assert took["seconds"] is not None
+            assert row["ratio"] is not None
+        lines = lbfgspp.lines_of(rows)
+        assert max(len(line) for line in lines) <= 100
+
+    @pytest.mark.parametrize("kind", ["none", "box"])
+    def test_lbfgsb_is_solved_as_from_python(self, driver, kind):
+        row = lbfgspp.measure_one(driver, 10, kind, lbfgspp.Budget(rounds=1, seconds=0.0))
+        problem = make_problem(10, kind, rosenbrock_fun_and_grad)
+        result = lbfgsb.minimize_lbfgsb(
+            x0=problem.x0, fun=rosenbrock_fun_and_grad, jac=True, bounds=problem.bounds,
+            maxcor=10, ftol=0, gtol=1e-5, maxiter=15_000,
+        )  # fmt: skip
+        ours = row["solvers"]["lbfgsb"]
+        assert ours["iterations"] == pytest.approx(result.nit, abs=3)
+        assert ours["fun"] == pytest.approx(result.fun, rel=1e-6, abs=1e-9)
+
+    def test_a_failed_line_search_gives_no_ratio(self, driver, monkeypatch):
+        monkeypatch.setattr(lbfgspp, "GTOL", 0.0)  # which steepest descent never meets
+        row = lbfgspp.measure_one(driver, 2, "none", lbfgspp.Budget(rounds=1, seconds=0.0))
+        assert not row["solvers"]["LBFGS++"]["completed"]
+        assert row["ratio"] is None
+        assert lbfgspp.lines_of([row])[-1].endswith("*")
+
+    def test_its_rows_come_with_the_command(self, driver, headers, capsys, monkeypatch):
+        monkeypatch.setattr(lbfgspp, "Driver", lambda *folders: driver)
+        argv = ["--sizes", "1000", "--lbfgspp", str(headers), "--json", "-"]
+        assert compare_peers(*argv) == 0
+        out, err = capsys.readouterr()
+        assert [row["bounds"] for row in strict_json(out)["lbfgspp"]] == ["none", "box"]
+        assert err.count("LBFGS++ / lbfgsb") == 2
+
+    @pytest.mark.parametrize("what", ["LBFGSB.h", "Eigen/Core"])
+    def test_headers_that_are_not_there_are_named(self, what, tmp_path, monkeypatch):
+        monkeypatch.setattr(lbfgspp, "USUAL_PLACES", ())
+        if what != "LBFGSB.h":
+            (tmp_path / "LBFGSB.h").write_text("")
+        with pytest.raises(SystemExit, match=f"no {what}"):
+            compare_peers("--lbfgspp", str(tmp_path))
 
 
 class TestCompiled:
@@ -382,17 +697,6 @@ class TestOutput:
         assert [w[-1] for w in words if "SciPy" in w][:3] == ["10x", "8x", "8x"]
         assert len(words) == 9 + 4  # all rows, and the compiled solves
 
-    def test_two_threads_are_a_row_of_their_own(self, monkeypatch, capsys):
-        if not kernels.openmp() or _bench._processors() < 2:
-            pytest.skip("one processor, or built without OpenMP")
-        monkeypatch.setattr(_bench, "_THREADS_FROM", 10_000)
-        assert bench("--sizes", "10000", "--json", "-") == 0
-        rows = strict_json(capsys.readouterr().out)["rows"]
-        assert [row["threads"] for row in rows] == [1, 2] * 3
-        one, two = rows[:2]
-        assert one["solvers"]["SciPy"]["samples"] == two["solvers"]["SciPy"]["samples"]
-        assert one["solvers"]["lbfgsb"]["samples"] != two["solvers"]["lbfgsb"]["samples"]
-
     def test_json_alone_goes_to_standard_output(self, capsys):
         assert bench("--sizes", "2", "--json", "-") == 0
         out, err = capsys.readouterr()
@@ -443,6 +747,13 @@ class TestArguments:
             bench("--sizes", size)
         assert exit_.value.code == 2
         assert "--sizes" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("threads", ["0", "-1", "2.5", "all", "1001"])
+    def test_threads_are_whole_numbers_or_auto(self, threads, capsys):
+        with pytest.raises(SystemExit) as exit_:
+            bench("--threads", threads)
+        assert exit_.value.code == 2
+        assert "--threads" in capsys.readouterr().err
 
     @pytest.mark.parametrize(("text", "size"), [("2", 2), ("1e5", 100_000), ("10_000", 10_000)])
     def test_sizes_are_written_as_in_python(self, text, size):
@@ -498,7 +809,8 @@ class TestNewProcess:
         monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
         monkeypatch.setattr(subprocess, "run", run)
         path = str(tmp_path / "a.json")
-        argv = ["bench", "--quick", f"--json={path}", "--sizes", "2", "1000"]
+        argv = ["bench", "--quick", "--busy", "--pairs", "float32", f"--json={path}"]
+        argv += ["--threads", "1", "auto", "--sizes", "2", "1000"]
         assert cli.main([*argv[:-1], "1e3"]) == 7
         ((command, env),) = calls
         assert command[-len(argv) :] == argv
