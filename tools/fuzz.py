@@ -6,9 +6,10 @@
     python tools/fuzz.py --seconds 60                     # as many as that takes
     python tools/fuzz.py --problem 1234                   # one, in detail
 
-A problem is made of its seed alone: a convex quadratic (dense, or diagonal, whose minimiser in a box
-is known), a sum of smooth convex functions of inner products, or a non-convex function; its size,
-conditioning and units; bounds of all kinds; a start in or outside of them; options. What is checked:
+A problem is made of its seed alone: a convex quadratic (dense, or diagonal, whose minimiser in a
+box is known), a sum of smooth convex functions of inner products, or a non-convex function; its
+size, conditioning and units; bounds of all kinds; a start in or outside of them; options. What is
+checked:
 
 feasible      every x that the objective sees is in its bounds to the bit
 measured      res.fun, res.jac are f and its gradient at res.x, to the bit
@@ -26,6 +27,7 @@ begin from. A file of --out has a line for each hundred problems that are done.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -252,7 +254,7 @@ def check(p: Problem, verbose: bool = False) -> tuple[list[str], Counter[str]]:
         wrong.add("measured")
     if not (ours.nfev == ours.njev == calls[0] and ours.nit == len(iterates)):
         wrong.add("counts")
-    for (before, _), (after, size) in zip(iterates, iterates[1:], strict=False):
+    for (before, _), (after, size) in itertools.pairwise(iterates):
         if after > before + ROUNDING * EPS * size:
             wrong.add("monotone")
     norm = p.norm(ours.x, g)
@@ -286,8 +288,8 @@ def check(p: Problem, verbose: bool = False) -> tuple[list[str], Counter[str]]:
         print(f"{p.kind}, n = {p.x0.size}, options {p.options}, gtol {p.gtol:.3g}")
         print(f"ours:   f = {f!r}, |proj g| = {norm:.3g}, nfev {ours.nfev}, {ours.message}")
         print(
-            f"theirs: f = {float(theirs.fun)!r}, |proj g| = {p.norm(theirs.x, p.jac(theirs.x)):.3g}, "
-            f"nfev {theirs.nfev}, {theirs.message}"
+            f"theirs: f = {float(theirs.fun)!r}, "
+            f"|proj g| = {p.norm(theirs.x, p.jac(theirs.x)):.3g}, nfev {theirs.nfev}, {theirs.message}"
         )
         print(f"minimum known: {p.fun(best)!r}; above {above:.3g}, allowed {allowed:.3g}")
     return sorted(wrong), counts
