@@ -289,7 +289,8 @@ def check(p: Problem, verbose: bool = False) -> tuple[list[str], Counter[str]]:
         print(f"ours:   f = {f!r}, |proj g| = {norm:.3g}, nfev {ours.nfev}, {ours.message}")
         print(
             f"theirs: f = {float(theirs.fun)!r}, "
-            f"|proj g| = {p.norm(theirs.x, p.jac(theirs.x)):.3g}, nfev {theirs.nfev}, {theirs.message}"
+            f"|proj g| = {p.norm(theirs.x, p.jac(theirs.x)):.3g}, nfev {theirs.nfev}, "
+            f"{theirs.message}"
         )
         print(f"minimum known: {p.fun(best)!r}; above {above:.3g}, allowed {allowed:.3g}")
     return sorted(wrong), counts
