@@ -679,7 +679,7 @@ class TestOutput:
     def test_has_a_second_table_for_the_limit(self, capsys):
         assert bench("--sizes", "10000") == 0
         out = capsys.readouterr().out
-        lines = out[out.index("The limit:") :].splitlines()
+        lines = out[out.index("The limit:") : out.index("Memory:")].rstrip().splitlines()
         assert max(len(line) for line in lines) <= 100
         table = lines[-4:]
         assert len({len(line) for line in table}) == 1
