@@ -153,7 +153,7 @@ void time_lbfgsb(const Problem *p, Py_ssize_t times, Run *run)
     options.ftol = 0;
     options.gtol = p->tolerance;
     options.maxiter = p->maxiter;
-    lbfgsb_result result;
+    lbfgsb_result result{};
     int status = LBFGSB_ABNORMAL;
     repeat(times, run, [&] {
         Eigen::VectorXd x = vector_of(p->x0, p->n);
