@@ -588,6 +588,7 @@ class TestLbfgspp:
 
     def test_a_failed_line_search_gives_no_ratio(self, driver, monkeypatch):
         monkeypatch.setattr(lbfgspp, "GTOL", -1.0)  # which no gradient meets
+        monkeypatch.setattr(lbfgspp, "NO_LIMIT", 10**9)
         row = lbfgspp.measure_one(driver, 2, "none", lbfgspp.Budget(rounds=1, seconds=0.0))
         assert not row["solvers"]["LBFGS++"]["completed"]
         assert row["ratio"] is None
