@@ -611,6 +611,8 @@ def _check(snapshot: dict[str, Any], n: int) -> None:
     lower, upper, scale = (snapshot[name] for name in ("lower", "upper", "scale"))
     need((lower is None) == (upper is None), "bounds")
     need(lower is None or (lower <= upper).all(), "bounds")
+    x = snapshot["x"]
+    need(lower is None or ((lower <= x) & (x <= upper)).all(), "x")
     need(snapshot["S"].dtype == snapshot["Y"].dtype, "pairs")
     need(("units" in snapshot) == (snapshot["S"].dtype == np.float32), "pairs")
     need(scale is None or ((scale > 0) & np.isfinite(scale)).all(), "scale")
