@@ -184,7 +184,10 @@ def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
     if options["threads"] == 0:
         options["threads"] = "auto"
     for name, words in _WORDS.items():
-        options[name] = next(word for word, number in words.items() if number == values[name])
+        word = next((word for word, number in words.items() if number == values[name]), None)
+        if word is None:
+            raise ValueError(f"the option {name} is no number that stands for a word")
+        options[name] = word
     return options
 
 

@@ -398,7 +398,14 @@ def test_what_no_run_can_have_written_never_gets_to_the_solver(path, content, wr
 
 @pytest.mark.parametrize(
     "options",
-    [{"new": 1}, {"maxcor": -1}, {"maxcor": "x"}, {"maxcor": None}],
+    [
+        {"new": 1},
+        {"maxcor": -1},
+        {"maxcor": "x"},
+        {"maxcor": None},
+        {"secant": 7},
+        {"pairs": 0},
+    ],
     ids=lambda options: str(options),
 )
 def test_options_that_a_solver_can_not_have_are_found(path, options):

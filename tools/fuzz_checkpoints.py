@@ -284,7 +284,15 @@ def guided(arguments: list[str]) -> None:
         base = data if data in valid else valid[int(rng.integers(len(valid)))]
         return damaged(rng, base)[:most]
 
-    for name in "_members _get _check_begin _snapshot _unstack _from_arrays _check".split():
+    for name in [
+        "_members",
+        "_get",
+        "_check_begin",
+        "_snapshot",
+        "_unstack",
+        "_from_arrays",
+        "_check",
+    ]:
         setattr(files, name, atheris.instrument_func(getattr(files, name)))
     atheris.Setup(
         [sys.argv[0], str(corpus), *arguments],
