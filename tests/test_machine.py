@@ -5,7 +5,7 @@ f or g at all, raises in objectives, travels by pickle, copy and file, resumes f
 changes options in callbacks. Beside the solver it keeps what it told. At the end that alone, told
 to a new solver, must lead to the same bits: so whatever else was done has left no trace.
 
-``LBFGSB_LONG=1 pytest tests/test_machine.py`` searches for minutes, each time elsewhere.
+``LBFGSB_EXAMPLES=20000 pytest tests/test_machine.py`` tries so many, longer ones, each time others.
 """
 
 import copy
@@ -25,7 +25,7 @@ from problems import assert_same_run, projected_gradient, random_problem, same_b
 
 from lbfgsb import Solver, load_checkpoint, minimize_lbfgsb, save_checkpoint
 
-LONG = bool(os.environ.get("LBFGSB_LONG"))
+LONG = int(os.environ.get("LBFGSB_EXAMPLES", "0"))
 ENOUGH = 2000  # evaluations after which a run with the truth told is over
 MESSAGES = (
     "CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL",
@@ -436,7 +436,7 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=20000 if LONG else 100,
+    max_examples=LONG or 100,
     stateful_step_count=40 if LONG else 15,
     derandomize=not LONG,
     deadline=None,
