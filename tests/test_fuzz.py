@@ -1,4 +1,4 @@
-"""The fuzzers in tools/, for some seconds: that they run, find nothing, and would find something."""
+"""The fuzzers in tools/, for some seconds: they run, find nothing, and would find something."""
 
 import os
 import sys
