@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
             return f, g
 
         before = self.nit
-        if split:
+        if split and "ftarget" not in self.options:  # at x0 that would ask for no gradient
             over = self.solver.run(lambda x: fg(x)[0], lambda x: self.p.jac(x),
                                    iterations=iterations)  # fmt: skip
         else:

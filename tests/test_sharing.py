@@ -90,6 +90,85 @@ def test_a_pickled_solver_has_no_thread():
     assert raised_in_thread(solver.ask) is not None
 
 
+def together(workers):
+    """Call these at once, each in a thread of its own; return what they return."""
+    begin = threading.Barrier(len(workers))
+
+    def work(worker):
+        begin.wait()
+        return worker()
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        return [each.result() for each in [pool.submit(work, worker) for worker in workers]]
+
+
+@pytest.mark.parametrize("n", [2, 60])
+def test_sixteen_threads_on_one_solver_that_also_look_at_it_and_copy_it(n):
+    x0 = np.tile(X0, n // 2)
+    alone = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, maxcor=5, **LONG)
+    solver = Solver(x0, maxcor=5, **LONG)
+
+    def tell():
+        while not solver.done:
+            try:
+                solver.tell(*rosen_fg(solver.ask()))
+            except RuntimeError:  # refused: another one is at it
+                continue
+
+    def run():
+        while not solver.done:
+            try:
+                solver.run(rosen_fg, iterations=1)
+            except RuntimeError:
+                continue
+
+    def look():
+        while not solver.done:
+            try:
+                x, result = solver.x, solver.result()
+            except RuntimeError:
+                continue
+            assert np.isfinite(x).all()
+            if result.nfev:
+                assert result.fun == rosen(result.x)
+                assert (result.jac == rosen_grad(result.x)).all()
+
+    def copy():
+        arrived = None
+        while not solver.done:
+            try:
+                arrived = pickle.loads(pickle.dumps(solver))
+            except RuntimeError:
+                continue
+        while arrived is not None and not arrived.done:
+            arrived.tell(*rosen_fg(arrived.ask()))
+        return arrived and arrived.result()
+
+    copies = together([tell, run, look, copy] * 4)[3::4]
+    assert_same_run(solver.result(), alone)
+    for each in copies:
+        if each is not None:
+            assert_same_run(each, alone)
+
+
+def test_sixteen_threads_with_solvers_of_their_own():
+    def work(seed):
+        x0 = np.random.default_rng(seed).normal(size=2 + seed)
+        options = {"maxcor": 1 + seed % 7, "pairs": ("float64", "float32")[seed % 2], **LONG}
+        solver = Solver(x0, [(-2, 2)] * x0.size, **options)
+        while not solver.run(rosen_fg, iterations=3):
+            solver = pickle.loads(pickle.dumps(solver))
+        box = [(-2, 2)] * x0.size
+        return solver.result(), minimize_lbfgsb(
+            x0=x0, fun=rosen_fg, jac=True, bounds=box, **options
+        )
+
+    told = together([lambda seed=seed: work(seed) for seed in range(16)])
+    for seed, (a, b) in enumerate(told):
+        assert_same_run(a, b)
+        assert_same_run(a, work(seed)[0])
+
+
 # --- runs ---------------------------------------------------------------------------------
 
 
