@@ -260,13 +260,13 @@ class TestTerminals:
         with start(["bench", "--quick", "--sizes", "2"], PYTHONIOENCODING="ascii") as process:
             out, said = process.communicate()
         assert (process.returncode, said) == (0, "")
-        assert re.search(r"^ +2 +none +1 +[\d.]+ us", out, re.MULTILINE)
+        assert re.search(r"^ +2 +none +1 +float64 +[\d.]+ us", out, re.MULTILINE)
 
     def test_one_with_greek_gets_its_own(self):
         with start(["bench", "--quick", "--sizes", "2"], PYTHONIOENCODING="utf-8") as process:
             out, said = process.communicate()
         assert (process.returncode, said) == (0, "")
-        assert re.search(r"^ +2 +none +1 +[\d.]+ \N{MICRO SIGN}s", out, re.MULTILINE)
+        assert re.search(r"^ +2 +none +1 +float64 +[\d.]+ \N{MICRO SIGN}s", out, re.MULTILINE)
         assert max(map(len, out.splitlines())) <= 80
 
     def test_other_letters_that_it_lacks_are_question_marks(self, monkeypatch, capsys):

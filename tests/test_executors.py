@@ -59,7 +59,7 @@ def dies_at_three(x):
 def rosen_that_kills(x, home, flag):
     """`rosen`, which ends the process that evaluates it once, near (-1, 1)."""
     if os.getpid() != home and abs(x[0] + 1) < 0.1 and not os.path.exists(flag):
-        with open(flag, "x"):
+        with open(flag, "a"):  # the other worker may be about to die too
             pass
         os.kill(os.getpid(), signal.SIGKILL)
     return rosen(x)
