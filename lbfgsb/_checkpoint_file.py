@@ -611,6 +611,7 @@ def _check(snapshot: dict[str, Any], n: int) -> None:
     lower, upper, scale = (snapshot[name] for name in ("lower", "upper", "scale"))
     need((lower is None) == (upper is None), "bounds")
     need(lower is None or (lower <= upper).all(), "bounds")
+    need(lower is not None or fixed == 0, "free variables")  # a solver without bounds has none
     x = snapshot["x"]
     need(lower is None or ((lower <= x) & (x <= upper)).all(), "x")
     need(snapshot["S"].dtype == snapshot["Y"].dtype, "pairs")

@@ -365,6 +365,7 @@ def with_item(i, value):
         change("x", lambda x: x[:-1]),
         change("x", lambda x: x.astype("f4")),
         change("x", lambda x: x + 100),
+        lambda header, arrays: (arrays.pop("lower"), arrays.pop("upper")),
         change("g", lambda g: np.append(g, 0.0)),
         change("S", lambda S: S[:, :-1]),
         change("Y", lambda Y: Y[:-1]),

@@ -175,7 +175,7 @@ def attempt(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     try:
         loaded = load_checkpoint(path)
-    except (CheckpointError, OSError):
+    except (CheckpointError, OSError, MemoryError):  # maxcor may be such that there is no memory
         return "refused"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
