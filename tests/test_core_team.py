@@ -93,14 +93,12 @@ REFUSED = """
 import os, resource
 import numpy as np
 from lbfgsb import Solver
-from lbfgsb.benchmarks import rosenbrock, rosenbrock_grad
+from lbfgsb.benchmarks import compiled_rosenbrock
 
 def steps(threads, refuse=lambda: None):
     solver = Solver(np.tile([-1.2, 1], 200_000), threads=threads)
     refuse()
-    for _ in range(4):
-        x = solver.ask()
-        solver.tell(rosenbrock(x), rosenbrock_grad(x))
+    solver.run(compiled_rosenbrock, iterations=4)
     return solver.x
 
 def status(name):
@@ -133,7 +131,7 @@ def test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same():
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
     if stack == resource.RLIM_INFINITY:
         pytest.skip("the size of a thread's stack is not known")
-    arrays = 32 * 2**20  # those that the test makes in a step, some six of 3.2 MB, and to spare
+    arrays = 30 * 2**20  # for three vectors of 3.2 MB and two more threads, with 8 MB of stack each
     threads = [int(count) for same, count in
                (run_refused(f"memory({arrays + k * stack})") for k in (0, 2, 8))
                if same == "True"]  # fmt: skip
