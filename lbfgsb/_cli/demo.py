@@ -71,7 +71,7 @@ def _demo_diagnosis() -> bool:
         loss,
         x0=np.zeros(n),
         bounds=Bounds(np.r_[-np.inf, np.zeros(n - 1)], np.full(n, np.inf)),
-        options={"maxcor": 10, "ftol": 1e-14, "gtol": 1e-6, "maxiter": 15000, "maxfun": 15000},
+        options={"ftol": 1e-14, "gtol": 1e-6, "maxiter": 15000, "maxfun": 15000},
     )
     result = _compare(problem)
 
@@ -118,7 +118,7 @@ def _demo_rosenbrock() -> bool:
         rosenbrock_fun_and_grad,
         x0=np.full(n, 0.5),
         bounds=Bounds(np.full(n, -2.0), upper),
-        options={"maxcor": 10, "ftol": 1e-14, "gtol": 1e-3, "maxiter": 15000, "maxfun": 15000},
+        options={"ftol": 1e-14, "gtol": 1e-3, "maxiter": 15000, "maxfun": 15000},
     )
     result = _compare(problem)
     print()
