@@ -69,6 +69,8 @@ cdef double TINY = 1e-6
 # After so many trials without a decrease, f may be a double that was computed in single precision.
 cdef enum:
     MANY = 4
+# What is so many times higher is far above.
+cdef double FAR_ABOVE = 1e3
 # What is less than this part of what the run has gained is nothing beside it.
 cdef double NOTHING = 1e-5
 # A small f may be what is left of terms that cancel, of the size of this part of what it was, but
@@ -394,7 +396,8 @@ cdef bint nothing_to_see(SolverState *s) noexcept nogil:
     if s.B.k > 0 and not steepest_promise(s) <= INVISIBLE * max(seen, HIDDEN * noise):
         return False
     if promise <= seen:
-        return True
+        # At the start all trials may lie far beyond the minimiser, where slopes foretell nothing.
+        return s.nit > 0 or not s.search.f_y - s.f > FAR_ABOVE * max(seen, fabs(s.f))
     # Rounding errors of a double f: without the memory the gradient may yet get where it should.
     if promise <= HIDDEN * noise and (s.B.k == 0 or noise > NOISE * fabs(s.f)):
         s.noise = max(s.noise, noise)

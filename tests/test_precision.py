@@ -170,6 +170,17 @@ def test_beside_a_penalty_a_wrong_gradient_does_not_converge(wrong):
         assert not res.success
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-40, 1e-60])
+def test_a_first_step_that_is_far_too_long_is_no_convergence(size):
+    def fun(x):
+        return rosen(x / size), rosen_grad(x / size) / size
+
+    x0 = np.array([-1.2, 1.0]) * size
+    res = solve(fun, x0, **TIGHT)
+    assert not res.success or res.fun < 1e-9
+    assert solve(fun, x0, **TIGHT, x_scale=size).fun < 1e-9
+
+
 def test_the_example_of_the_field():
     d, c = np.logspace(-1, 2, 20).astype("f4"), np.linspace(-1, 1, 20).astype("f4")
 
