@@ -14,7 +14,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from threading import get_ident
 from types import TracebackType
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
+
+from scipy.optimize import OptimizeResult
 
 from lbfgsb._core.base_solver import BaseSolver
 from lbfgsb._core.objective import quote
@@ -62,7 +64,78 @@ def _refuse_class(callback: Any) -> None:
         raise TypeError(f"callback must be an instance: {name}(); got the class {name} itself")
 
 
-class Watch:
+class Callbacks:
+    """Callbacks that are told of the begin and the end; a context manager, in which all between
+    takes place. What they are told is up to the subclasses.
+
+    Parameters
+    ----------
+    callbacks : list of callables
+        From `as_callbacks`.
+    """
+
+    def __init__(self, callbacks: list[Callable[..., Any]]) -> None:
+        self._callbacks = callbacks
+        self._ends = ExitStack()
+
+    def _begin_history(self, history: History) -> None:
+        raise NotImplementedError
+
+    def _tell_begin(self, callback: Callable[..., Any], begin: Callable[[Any], Any]) -> None:
+        raise NotImplementedError
+
+    def _tell_end(self, callback: Callable[..., Any], end: Callable[[Any], Any]) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        try:
+            for callback in self._callbacks:
+                if isinstance(callback, History):
+                    self._begin_history(callback)
+                begin, end = (getattr(callback, f"{name}_run", None) for name in ("begin", "end"))
+                if begin is not None:
+                    self._tell_begin(callback, begin)
+                if end is not None:
+                    self._ends.callback(self._tell_end, callback, end)
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ends.__exit__(kind, error, traceback)
+
+
+class WatchOfMany(Callbacks):
+    """The callbacks of many runs that are one to them: a batch, or a search from many starts."""
+
+    def _state_for(self, callback: Callable[..., Any]) -> OptimizeResult:
+        """Return the state of it all, as this callback sees it."""
+        raise NotImplementedError
+
+    def _begin_history(self, history: History) -> None:
+        history._begin_anew()
+
+    def _tell_begin(self, callback: Callable[..., Any], begin: Callable[[Any], Any]) -> None:
+        begin(self._state_for(callback))
+
+    def _tell_end(self, callback: Callable[..., Any], end: Callable[[Any], Any]) -> None:
+        end(self._state_for(callback))
+
+    def attach_to(self, result: OptimizeResult) -> None:
+        """Give the result a copy of the first history: its attribute `history`, not an item."""
+        for callback in self._callbacks:
+            if isinstance(callback, History):
+                result.__dict__["history"] = callback.copy()
+                break
+
+
+class Watch(Callbacks):
     """The callbacks of one run; a context manager, in which the run takes place.
 
     Parameters
@@ -89,7 +162,8 @@ class Watch:
         redefine: Redefinition | None = None,
         log: Log | None = None,
     ) -> None:
-        self._callbacks, self._solver = callbacks, solver
+        super().__init__(callbacks)
+        self._solver = solver
         self._redefine, self._log = redefine, log
         self._thread = get_ident()
         self.recorders = tuple(c for c in callbacks if is_history(c))
@@ -97,31 +171,15 @@ class Watch:
         self._calls = [_as_call(c) for c in others if not comes_last(c)]
         self._last_calls = [_as_call(c) for c in others if comes_last(c)]
         self.on_iterate = self._on_iterate if others or log is not None else None
-        self._ends = ExitStack()
 
-    def __enter__(self) -> Watch:
-        try:
-            for callback in self._callbacks:
-                if isinstance(callback, History):
-                    callback._begin(self._solver)
-                begin = getattr(callback, "begin_run", None)
-                if begin is not None:
-                    self._tell(begin, self._change)
-                end = getattr(callback, "end_run", None)
-                if end is not None:
-                    self._ends.callback(self._tell, end, None)
-        except BaseException:
-            self._ends.close()
-            raise
-        return self
+    def _begin_history(self, history: History) -> None:
+        history._begin(self._solver)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ends.__exit__(kind, error, traceback)
+    def _tell_begin(self, callback: Callable[..., Any], begin: Callable[[Any], Any]) -> None:
+        self._tell(begin, self._change)
+
+    def _tell_end(self, callback: Callable[..., Any], end: Callable[[Any], Any]) -> None:
+        self._tell(end, None)
 
     def _on_iterate(self) -> bool:
         stop = False

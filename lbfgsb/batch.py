@@ -10,8 +10,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
@@ -32,12 +30,11 @@ from lbfgsb._endings import (
     what_is_not_finite,
     why_no_step,
 )
-from lbfgsb._history import History
 from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._result import BatchResult
 from lbfgsb._types import Vector
-from lbfgsb._watch import as_callbacks, check_parameters, comes_last
+from lbfgsb._watch import WatchOfMany, as_callbacks, check_parameters, comes_last
 
 if TYPE_CHECKING:
     from lbfgsb._checkpoint_file import Content
@@ -332,7 +329,7 @@ def _run(
         watch.on_round()
 
 
-class _Watch:
+class _Watch(WatchOfMany):
     """The callbacks of a batch; a context manager, in which it takes place.
 
     They meet what `lbfgsb._watch.Watch` does for one run: ``begin_run(state)`` before anything is
@@ -342,33 +339,11 @@ class _Watch:
     def __init__(
         self, callbacks: list[Callable[..., Any]], solvers: Lockstep, why: dict[int, str]
     ) -> None:
-        self._callbacks, self._solvers = callbacks, solvers
+        super().__init__(callbacks)
+        self._solvers = solvers
         self._first = [(one, as_call(one)) for one in callbacks if not comes_last(one)]
         self._last = [one for one in callbacks if comes_last(one)]
         self._why = why  # what a callback has ended each problem for
-        self._ends = ExitStack()
-
-    def __enter__(self) -> None:
-        try:
-            for callback in self._callbacks:
-                if isinstance(callback, History):
-                    callback._begin_anew()
-                begin, end = (getattr(callback, f"{name}_run", None) for name in ("begin", "end"))
-                if begin is not None:
-                    begin(self._state_for(callback))
-                if end is not None:
-                    self._ends.callback(self._tell_end, end, callback)
-        except BaseException:
-            self._ends.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ends.__exit__(kind, error, traceback)
 
     def on_round(self) -> None:
         """Tell all callbacks of the round, and end the problems that they want to end."""
@@ -391,14 +366,8 @@ class _Watch:
     def result(self) -> BatchResult:
         """Return the result as it stands."""
         result = _make_result(self._solvers.state(), self._solvers.rounds, self._why)
-        for callback in self._callbacks:
-            if isinstance(callback, History):
-                result.__dict__["history"] = callback.copy()
-                break
+        self.attach_to(result)
         return result
-
-    def _tell_end(self, end: Callable[[OptimizeResult], Any], callback: Callable[..., Any]) -> None:
-        end(self._state_for(callback))
 
     def _state_for(self, callback: Callable[..., Any]) -> OptimizeResult:
         """Return the state of the batch in arrays of its own, or as one run, or as solvers."""

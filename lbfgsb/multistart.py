@@ -19,7 +19,6 @@ from lbfgsb._core.objective import describe, quote
 from lbfgsb._endings import ABNORMAL, as_reason, ending
 from lbfgsb._executors import Here, WorkerError, Workers, as_workers
 from lbfgsb._gradient import FiniteDifference, make_gradient
-from lbfgsb._history import History
 from lbfgsb._lowlevel import check_fun, is_compiled
 from lbfgsb._numbers import as_count, as_number
 from lbfgsb._options import no_such_option, options_of
@@ -27,7 +26,7 @@ from lbfgsb._result import BatchResult
 from lbfgsb._solver import Solver
 from lbfgsb._spread import Evaluation, runs
 from lbfgsb._types import Vector
-from lbfgsb._watch import as_callbacks, comes_last
+from lbfgsb._watch import WatchOfMany, as_callbacks, comes_last
 from lbfgsb.batch import as_call, minimize_batch
 
 if TYPE_CHECKING:
@@ -250,7 +249,9 @@ def minimize_multistart(
             raise
         finally:
             search.close()
-    return watch.attach_to(table.result(watch.why))
+    result = table.result(watch.why)
+    watch.attach_to(result)
+    return result
 
 
 # --- starts -------------------------------------------------------------------------------
@@ -717,7 +718,7 @@ def _told(options: dict[str, Any], jac: Any) -> dict[str, Any]:
     return told
 
 
-class _Watch:
+class _Watch(WatchOfMany):
     """The callbacks of a search; a context manager, in which it takes place.
 
     Attributes
@@ -727,28 +728,11 @@ class _Watch:
     """
 
     def __init__(self, callbacks: list[Callable[..., Any]], table: _Table) -> None:
-        self._callbacks, self._table = callbacks, table
+        super().__init__(callbacks)
+        self._table = table
         self._calls = [as_call(one) for one in callbacks if not comes_last(one)]
         self._last = [one for one in callbacks if comes_last(one)]
-        self._ends = ExitStack()
         self.why: str | None = None
-
-    def __enter__(self) -> None:
-        try:
-            for callback in self._callbacks:
-                if isinstance(callback, History):
-                    callback._begin_anew()
-                begin, end = (getattr(callback, f"{name}_run", None) for name in ("begin", "end"))
-                if begin is not None:
-                    begin(self._state_for(callback))
-                if end is not None:
-                    self._ends.callback(self._tell_end, end, callback)
-        except BaseException:
-            self._ends.close()
-            raise
-
-    def __exit__(self, *error: Any) -> None:
-        self._ends.__exit__(*error)
 
     def on_end(self) -> bool:
         """Tell all callbacks that one more start is over; returns whether they end the search."""
@@ -765,17 +749,6 @@ class _Watch:
         for last in self._last:
             last(intermediate_result=self._state_for(last))
         return stop
-
-    def attach_to(self, result: MultistartResult) -> MultistartResult:
-        """Give the result a copy of the first history: its attribute `history`, not an item."""
-        for callback in self._callbacks:
-            if isinstance(callback, History):
-                result.__dict__["history"] = callback.copy()
-                break
-        return result
-
-    def _tell_end(self, end: Callable[[OptimizeResult], Any], callback: Callable[..., Any]) -> None:
-        end(self._state_for(callback))
 
     def _state_for(self, callback: Callable[..., Any]) -> OptimizeResult:
         if not comes_last(callback):

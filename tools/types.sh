@@ -10,13 +10,7 @@ set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- mypy pyright complete stubtest
 
-# As in tools/mypy.sh: the package as it is installed, the stubs beside the modules.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/tests"
-cp -R lbfgsb pyproject.toml "$work"
-cp -R tests/typing "$work/tests"
-cp src/*.pyi "$work/lbfgsb/_core"
+. tools/typed_package.sh
 
 check_mypy() { tools/mypy.sh; }
 
