@@ -42,6 +42,7 @@ from lbfgsb._core.base_solver import FEW_VARIABLES, BaseSolver
 from lbfgsb._core.slope_monitor import describe
 from lbfgsb._endings import ENDS, Limit, ending
 from lbfgsb._hess_inv import LazyInvHessProduct
+from lbfgsb._options import BEFORE
 from lbfgsb._result import Memory, Result
 from lbfgsb._types import Vector
 
@@ -586,7 +587,7 @@ def _from_arrays(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, An
 
 def options_in(header: dict[str, Any]) -> dict[str, Any]:
     """Return the options that a header has, as numbers."""
-    return {name: _number(value) for name, value in header["options"].items()}
+    return BEFORE | {name: _number(value) for name, value in header["options"].items()}
 
 
 def _number(value: Any) -> Any:
@@ -651,7 +652,9 @@ def result_of(content: Content) -> Result:
         status=said["status"],
         message=header["result"]["message"],
         success=said["success"],
-        hess_inv=LazyInvHessProduct(memory, snapshot["x"].size, snapshot["S"].shape[0]),
+        hess_inv=LazyInvHessProduct(
+            memory, *snapshot["S"].shape[::-1], int(snapshot["options"]["extra_updates"])
+        ),
         projected_gradient=said["projected_gradient"],
         gradient_mismatch=said["gradient_mismatch"],
     )

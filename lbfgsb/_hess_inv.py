@@ -26,10 +26,11 @@ class HasPairs(Protocol):
 
 
 class InvHessProduct(LbfgsInvHessProduct):
-    """SciPy's operator with the factors c of the modified secant equation, H c y = s.
+    """SciPy's operator with the factors c of the modified secant equation, H c y = s, and extra
+    updates.
 
-    `sk` and `yk` are plain differences. With factors of 1 it is SciPy's operator, and pickled and
-    copied as such: as its pairs, which every release of SciPy can read.
+    `sk` and `yk` are plain differences. With factors of 1, and no pair used twice, it is SciPy's
+    operator, and pickled and copied as such: as its pairs, which every release of SciPy can read.
 
     Parameters
     ----------
@@ -37,14 +38,17 @@ class InvHessProduct(LbfgsInvHessProduct):
         The pairs, oldest first.
     secant : ndarray of float64, shape (k,)
         Their factors, positive.
+    extra_updates : int, default 0
+        When all pairs have updated H, so many of the newest do so once more.
     """
 
-    def __init__(self, sk: Vector, yk: Vector, secant: Vector) -> None:
+    def __init__(self, sk: Vector, yk: Vector, secant: Vector, extra_updates: int = 0) -> None:
         super().__init__(sk, yk)
         self.secant = secant
+        self.extra_updates = extra_updates
 
     def _is_scipys(self) -> bool:
-        return bool(np.all(self.secant == 1))
+        return not self.extra_updates and bool(np.all(self.secant == 1))
 
     def _matvec(self, x: Vector) -> Vector:
         if self._is_scipys():
@@ -52,18 +56,10 @@ class InvHessProduct(LbfgsInvHessProduct):
         return self._matmat(np.reshape(x, (-1, 1))).reshape(-1)
 
     def _matmat(self, X: Vector) -> Vector:
-        """Return H X for X (n, columns): the two-loop recursion from I on, as in kernels_few.c."""
+        """Return H X for X (n, columns)."""
         if self._is_scipys():
             return np.asarray(super()._matmat(X))
-        V: Vector = np.array(X, dtype=self.dtype)
-        S, Y, rho, secant = self.sk, self.yk, self.rho, self.secant
-        alpha = np.empty((self.n_corrs, V.shape[1]))
-        for i in reversed(range(self.n_corrs)):
-            alpha[i] = rho[i] * (S[i] @ V)
-            V -= np.outer(Y[i], alpha[i])
-        for i in range(self.n_corrs):
-            V += np.outer(S[i], alpha[i] / secant[i] - rho[i] * (Y[i] @ V))
-        return V
+        return _product(self, updates_of(self), np.array(X, dtype=self.dtype))
 
     def todense(self) -> Vector:
         """Return H as an array (n, n)."""
@@ -74,7 +70,7 @@ class InvHessProduct(LbfgsInvHessProduct):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._is_scipys():
             return LbfgsInvHessProduct, (self.sk, self.yk)
-        return InvHessProduct, (self.sk, self.yk, self.secant)
+        return InvHessProduct, (self.sk, self.yk, self.secant, self.extra_updates)
 
 
 def factors_of(hess_inv: LbfgsInvHessProduct) -> Vector:
@@ -82,6 +78,24 @@ def factors_of(hess_inv: LbfgsInvHessProduct) -> Vector:
     if isinstance(hess_inv, InvHessProduct):
         return hess_inv.secant
     return np.ones(hess_inv.n_corrs)
+
+
+def updates_of(hess_inv: LbfgsInvHessProduct) -> list[int]:
+    """Return the pair of each update, in their order."""
+    k, extra = hess_inv.n_corrs, getattr(hess_inv, "extra_updates", 0)
+    return [*range(k), *range(k - min(k, extra), k)]
+
+
+def _product(hess_inv: LbfgsInvHessProduct, updates: list[int], V: Vector) -> Vector:
+    """V (n, columns) = H V after these updates of I: the two-loop recursion of kernels_few.c."""
+    S, Y, rho, secant = hess_inv.sk, hess_inv.yk, hess_inv.rho, factors_of(hess_inv)
+    alpha = np.empty((len(updates), V.shape[1]))
+    for u, i in reversed([*enumerate(updates)]):
+        alpha[u] = rho[i] * (S[i] @ V)
+        V -= np.outer(Y[i], alpha[u])
+    for u, i in enumerate(updates):
+        V += np.outer(S[i], alpha[u] / secant[i] - rho[i] * (Y[i] @ V))
+    return V
 
 
 class LazyInvHessProduct(InvHessProduct):
@@ -98,17 +112,19 @@ class LazyInvHessProduct(InvHessProduct):
         Where the pairs are.
     n, k : int
         The size of the operator, and the number of pairs.
+    extra_updates : int
+        How many of them are used twice, at most.
     """
 
-    _waiting: tuple[HasPairs, int, int]
+    _waiting: tuple[HasPairs, int, int, int]
 
-    def __new__(cls, memory: HasPairs, n: int, k: int) -> LazyInvHessProduct:
+    def __new__(cls, memory: HasPairs, n: int, k: int, extra_updates: int) -> LazyInvHessProduct:
         # Not by way of LinearOperator, which looks up at each construction whether the class has
         # a product: in a small problem that would take as long as some iterations.
         return object.__new__(cls)
 
-    def __init__(self, memory: HasPairs, n: int, k: int) -> None:
-        object.__setattr__(self, "_waiting", (memory, n, k))
+    def __init__(self, memory: HasPairs, n: int, k: int, extra_updates: int) -> None:
+        object.__setattr__(self, "_waiting", (memory, n, k, extra_updates))
 
     def __getattribute__(self, name: str) -> Any:
         if name == "__class__":
@@ -116,7 +132,7 @@ class LazyInvHessProduct(InvHessProduct):
         if name in _SIZES:
             waiting = object.__getattribute__(self, "__dict__").get("_waiting")
             if waiting is not None:
-                return _SIZES[name](*waiting[1:])
+                return _SIZES[name](*waiting[1:3])
         _make(self)
         return InvHessProduct.__getattribute__(self, name)
 
@@ -150,7 +166,7 @@ def _make(product: LazyInvHessProduct) -> None:
     waiting = own.get("_waiting")
     if waiting is None:  # another thread was faster
         return
-    own.update(vars(InvHessProduct(*waiting[0].pairs())))
+    own.update(vars(InvHessProduct(*waiting[0].pairs(), waiting[3])))
     object.__setattr__(product, "__class__", InvHessProduct)
     own.pop("_waiting", None)
 
@@ -192,9 +208,9 @@ def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
     .. math:: H \leftarrow H - ρ (s\,(Hy)^T + (Hy)\,s^T) + (ρ/c + ρ^2\,y^T H y)\,s s^T
 
     with ρ = 1/sᵀy and the pair's factor c of the modified secant equation (``hess_inv.secant``;
-    1 in SciPy's own operators).
-    For the newest pair, H y costs one product with the pairs before it, so that all is
-    done in O(k² n), without n products.
+    1 in SciPy's own operators), with the newest ``hess_inv.extra_updates`` pairs once more at
+    the end. H y costs one product with the updates before it, so that all is done in O(k² n),
+    without n products.
 
     Examples
     --------
@@ -205,9 +221,10 @@ def extract_hess_inv_diag(hess_inv: LbfgsInvHessProduct) -> Vector:
     >>> extract_hess_inv_diag(H)
     array([0.25, 1.  ])
     """
-    S, Y, rho, secant = hess_inv.sk, hess_inv.yk, hess_inv.rho, factors_of(hess_inv)
+    secant, updates = factors_of(hess_inv), updates_of(hess_inv)
     diagonal = np.ones(hess_inv.shape[0])
-    for k, (s, y, r, c) in enumerate(zip(S, Y, rho, secant, strict=True)):
-        Hy = InvHessProduct(S[:k], Y[:k], secant[:k]).matvec(y)
+    for u, i in enumerate(updates):
+        s, y, r, c = hess_inv.sk[i], hess_inv.yk[i], hess_inv.rho[i], secant[i]
+        Hy = _product(hess_inv, updates[:u], y[:, np.newaxis].copy())[:, 0]
         diagonal += s * ((r / c + r * r * (y @ Hy)) * s - 2 * r * Hy)
     return diagonal

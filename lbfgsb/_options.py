@@ -110,6 +110,7 @@ def _check(
     threads: int | str = 1,
     secant: str = "modified",
     pairs: str = "float64",
+    extra_updates: int | None = None,
     is_check_factorizations: bool = False,
     **options: Any,
 ) -> CheckedOptions:
@@ -128,6 +129,8 @@ def _check(
             values[name] = as_number(name, value, None)
     if maxcor is not None:  # else the core chooses
         values["maxcor"] = as_integer("maxcor", maxcor, 1)
+    if extra_updates is not None:  # so here
+        values["extra_updates"] = as_integer("extra_updates", extra_updates, 0)
     if ftarget is not None:
         values["ftarget"] = as_number("ftarget", ftarget, None)
     values["threads"] = _as_threads(threads)
@@ -164,6 +167,10 @@ def _number_of(name: str, value: Any) -> int:
     return _WORDS[name][value]
 
 
+# What options that came later were in runs before them.
+BEFORE = {"extra_updates": 0}
+
+
 def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the core's options as `as_options` takes them.
 
@@ -172,6 +179,7 @@ def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         If there are others, or one is no number.
     """
+    values = BEFORE | dict(values)
     if values.keys() != _DEFAULTS.keys():
         raise ValueError("the options are not those of this version")
     for name, value in values.items():
@@ -183,6 +191,8 @@ def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
         options["fun_precision"] = None
     if options["threads"] == 0:
         options["threads"] = "auto"
+    if options["extra_updates"] == -1:
+        options["extra_updates"] = None
     for name, words in _WORDS.items():
         word = next((word for word, number in words.items() if number == values[name]), None)
         if word is None:

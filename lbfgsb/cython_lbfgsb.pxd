@@ -90,6 +90,8 @@ ctypedef struct lbfgsb_options:
     int secant                   # LBFGSB_SECANT_MODIFIED
     int pairs                    # 64; bits of an entry of the pairs, with 32 they take half the
     #                              memory; of no effect up to 32 variables
+    Py_ssize_t extra_updates     # -1: as many as pay; of the model, with the newest pairs, at most
+    #                              maxcor
 
 
 # Sets the first `size` bytes of the options; call lbfgsb_default_options.

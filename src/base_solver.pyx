@@ -432,6 +432,11 @@ cdef class BaseSolver:
         return self.s.B.m
 
     @property
+    def _extra_updates(self):
+        """How many of the newest pairs update B twice, at most."""
+        return self.s.B.extra
+
+    @property
     def _pair_count(self):
         """The number of pairs held."""
         return self.s.B.k

@@ -11,6 +11,9 @@ ctypedef struct Compact:
     Py_ssize_t tiles         # ceil(n / LANES)
     Py_ssize_t m             # pairs kept at most
     Py_ssize_t k             # pairs held
+    Py_ssize_t extra         # of which so many of the newest, at most, update B twice
+    Py_ssize_t updates       # hence so many updates of B
+    Py_ssize_t *order        # (m + min(extra, m),) the pair of each, in the order of the updates
     double theta             # c yᵀy / sᵀy of the newest pair, 1 without pairs
     double *secant           # (m + 1,) factor c of each pair held, oldest first: B s = c y
     const Panel *panel       # the kernels for the type of W's entries
@@ -25,11 +28,12 @@ ctypedef struct Compact:
     double *gram             # (ld, ld) WᵀW, rows and columns s_0 y_0 s_1 y_1 ..., oldest first
     double *gram_free        # the same over the variables free at x_cauchy
     double *p                # (ld,) Wᵀ d for the projected steepest descent direction d
-    Py_ssize_t ld_m          # leading dimension of the next three, m rounded up to LANES
-    double *J                # (m, ld_m) upper, JᵀJ = theta SᵀS + L C D⁻¹ Lᵀ
-    double *root             # (m, ld_m) (C D⁻¹)^1/2 Lᵀ, strictly upper
-    double *work             # (m, ld_m)
-    double *scale            # (m,) the diagonal of (C D⁻¹)^1/2
+    # u is the largest number of updates.
+    Py_ssize_t ld_m          # leading dimension of the next three, u rounded up to LANES
+    double *J                # (u, ld_m) upper, JᵀJ = theta SᵀS + L C D⁻¹ Lᵀ
+    double *root             # (u, ld_m) (C D⁻¹)^1/2 Lᵀ, strictly upper
+    double *work             # (u + 1, ld_m)
+    double *scale            # (u,) the diagonal of (C D⁻¹)^1/2
 
 
 # What is known of f along the step that makes a pair.
@@ -41,6 +45,7 @@ ctypedef struct Curvature:
 
 
 cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil
+cdef Py_ssize_t most_updates(const Compact *B) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,
                                  bint restricted, const Curvature *curvature) noexcept nogil
@@ -48,6 +53,8 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
                                        const Curvature *curvature) noexcept nogil
 cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
+cdef void compact_sum_updates(const Compact *B, const double *y, const double *s,
+                              double *v) noexcept nogil
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil
 cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogil
 cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t fixed,

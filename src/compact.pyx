@@ -25,6 +25,14 @@ matrix. Of W' = [C Y  theta S] the factors go into M: with W as it is,
 while R, L, S and Y stay what they are; theta = c yᵀy / sᵀy of the newest pair. So the pairs that
 are stored are plain differences, and no inner product of them has a factor.
 
+B is not made by one update with each pair: after all of them, oldest first, the newest `extra` ones
+update it once more. An update with the next pair takes B away from the secant equations of those
+before; the second round brings it back near to them (M. Al-Baali, Improved Hessian approximations
+for the limited memory BFGS method, Numerical Algorithms 22 (1999), 99-112). In the formulas the
+pairs are then those of the updates, `order`, some of them twice. That changes neither what is
+stored nor a pass over W: with E the columns of I that repeat what is used again, W E takes the
+place of W, so what is kept of M is E M Eᵀ.
+
 Only inner products of pairs are kept besides S and Y. An entry is computed once, when its newer
 pair comes, by the kernel that could compute it again to the same bits; when the oldest pair
 leaves, the matrix moves up by one pair. Vectors of 2k entries are interleaved as W is stored
@@ -49,13 +57,16 @@ cdef double SAME = 0.01
 
 
 cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
-    """Take B's buffers; simd, panel, team, n and m are set before. With `few` variables the pairs
-    are all that is kept."""
+    """Take B's buffers; simd, panel, team, n, m and extra are set before. With `few` variables the
+    pairs are all that is kept."""
+    cdef Py_ssize_t most
     B.tiles = (B.n + LANES - 1) // LANES
     B.ld = 2 * B.m + 2
-    B.ld_m = padded(B.m)
+    most = most_updates(B)
+    B.ld_m = padded(most)
     B.tile_length = B.ld * LANES
     B.columns = <Py_ssize_t *>carve(&room.kept, B.ld, sizeof(Py_ssize_t))
+    B.order = <Py_ssize_t *>carve(&room.kept, most, sizeof(Py_ssize_t))
     B.secant = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     B.unit = <double *>carve(&room.kept, B.ld, sizeof(double))
     B.W = <char *>carve(&room.kept, B.tiles * B.tile_length, B.panel.entry_size)
@@ -65,16 +76,30 @@ cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
     B.gram = <double *>carve(&room.kept, B.ld * B.ld, sizeof(double))
     B.gram_free = <double *>carve(&room.kept, B.ld * B.ld, sizeof(double))
     B.p = <double *>carve(&room.kept, B.ld, sizeof(double))
-    B.J = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
-    B.root = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
-    B.work = <double *>carve(&room.work, B.m * B.ld_m, sizeof(double))
-    B.scale = <double *>carve(&room.work, B.m, sizeof(double))
+    B.J = <double *>carve(&room.work, most * B.ld_m, sizeof(double))
+    B.root = <double *>carve(&room.work, most * B.ld_m, sizeof(double))
+    B.work = <double *>carve(&room.work, (most + 1) * B.ld_m, sizeof(double))
+    B.scale = <double *>carve(&room.work, most, sizeof(double))
+
+
+cdef Py_ssize_t most_updates(const Compact *B) noexcept nogil:
+    return B.m + min(B.m, B.extra)
+
+
+cdef void hold(Compact *B, Py_ssize_t k) noexcept nogil:
+    """B has k pairs: so they make these updates."""
+    cdef Py_ssize_t i, again = min(k, B.extra)
+    B.k, B.updates = k, k + again
+    for i in range(k):
+        B.order[i] = i
+    for i in range(again):
+        B.order[k + i] = k - again + i
 
 
 cdef void compact_reset(Compact *B) noexcept nogil:
     """Forget all pairs: B = I."""
     cdef Py_ssize_t i
-    B.k = 0
+    hold(B, 0)
     B.theta = 1
     for i in range(B.ld):
         B.columns[i], B.unit[i] = i * LANES, 1
@@ -115,7 +140,7 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
     B.secant[B.k] = secant_factor(s_y, curvature)
     B.theta = y_y / s_y * B.secant[B.k]
     if B.k < B.m:
-        B.k += 1
+        hold(B, B.k + 1)
         return True
     # The oldest pair leaves; its columns of W will hold the next candidate.
     memmove(B.secant, B.secant + 1, B.m * sizeof(double))
@@ -187,7 +212,7 @@ cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const do
     cdef const double *products = B.team.total + SUMS
     cdef PairContext v
     v.B, v.s, v.y, v.pair, v.oldest = B, s, y, i, oldest
-    B.k = i + 1
+    hold(B, i + 1)
     if B.narrow:
         B.unit[2 * i] = power_of_two(largest(s, B.n)) if units == NULL else units[0]
         B.unit[2 * i + 1] = power_of_two(largest(y, B.n)) if units == NULL else units[1]
@@ -267,47 +292,60 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil:
     Returns False if that is not positive definite to working precision. With `check`,
     error[0] is raised to the backward error of the factorisation.
     """
-    cdef Py_ssize_t i, j, k = B.k, ld = B.ld_m
+    cdef Py_ssize_t i, j, pair, u = B.updates, ld = B.ld_m
+    cdef const Py_ssize_t *order = B.order
     cdef double *row
-    for i in range(k):
-        B.scale[i] = sqrt(B.secant[i]) / sqrt(sy(B.gram, B.ld, i, i))
+    for i in range(u):
+        pair = order[i]
+        B.scale[i] = sqrt(B.secant[pair]) / sqrt(sy(B.gram, B.ld, pair, pair))
         row = B.root + i * ld
-        memset(row, 0, padded(k) * sizeof(double))
-        for j in range(i + 1, k):
-            row[j] = sy(B.gram, B.ld, j, i) * B.scale[i]
+        memset(row, 0, padded(u) * sizeof(double))
+        for j in range(i + 1, u):
+            row[j] = sy(B.gram, B.ld, order[j], pair) * B.scale[i]
         row = B.J + i * ld
-        memset(row, 0, padded(k) * sizeof(double))
-        for j in range(i, k):
-            row[j] = B.theta * ss(B.gram, B.ld, i, j)
-    B.simd.add_gram(B.root, k, k, ld, B.J, ld)
-    return factor(B.simd, B.J, k, padded(k), ld, B.work if check else NULL, error)
+        memset(row, 0, padded(u) * sizeof(double))
+        for j in range(i, u):
+            row[j] = B.theta * ss(B.gram, B.ld, pair, order[j])
+    B.simd.add_gram(B.root, u, u, ld, B.J, ld)
+    return factor(B.simd, B.J, u, padded(u), ld, B.work if check else NULL, error)
 
 
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil:
-    """v = M v for v of length 2k, v[2i] belonging to theta s_i, v[2i+1] to y_i.
+    """v = E M Eᵀ v for v of length 2k, v[2i] belonging to theta s_i, v[2i+1] to y_i.
 
-    By block elimination of M⁻¹: with v = (v_y, v_s), b = (JᵀJ)⁻¹ (v_s + L C D⁻¹ v_y) and
+    By block elimination of M⁻¹: with Eᵀv = (v_y, v_s), b = (JᵀJ)⁻¹ (v_s + L C D⁻¹ v_y) and
     a = C D⁻¹ (Lᵀ b - v_y).
     """
-    cdef Py_ssize_t i, j, k = B.k
-    cdef double a
+    cdef Py_ssize_t i, j, u = B.updates
     cdef const double *row
     cdef double *b = B.work
-    for i in range(k):
-        b[i] = v[2 * i]
-    for i in range(k):
+    cdef double *a = B.work + B.ld_m
+    for i in range(u):
+        b[i] = v[2 * B.order[i]]
+        a[i] = B.scale[i] * v[2 * B.order[i] + 1]
+    for i in range(u):
         row = B.root + i * B.ld_m
-        a = B.scale[i] * v[2 * i + 1]
-        for j in range(i + 1, k):
-            b[j] += row[j] * a
-    solve_upper_transposed(B.J, k, B.ld_m, b)
-    solve_upper(B.J, k, B.ld_m, b)
-    for i in range(k):
+        for j in range(i + 1, u):
+            b[j] += row[j] * a[i]
+    solve_upper_transposed(B.J, u, B.ld_m, b)
+    solve_upper(B.J, u, B.ld_m, b)
+    for i in range(u):
         row = B.root + i * B.ld_m
-        a = -B.scale[i] * v[2 * i + 1]
-        for j in range(i + 1, k):
-            a += row[j] * b[j]
-        v[2 * i], v[2 * i + 1] = b[i], B.scale[i] * a
+        a[i] = -a[i]
+        for j in range(i + 1, u):
+            a[i] += row[j] * b[j]
+        a[i] *= B.scale[i]
+    compact_sum_updates(B, a, b, v)
+
+
+cdef void compact_sum_updates(const Compact *B, const double *y, const double *s,
+                              double *v) noexcept nogil:
+    """v (2k,) = E (y, s): what belongs to a pair, from y and s of its updates."""
+    cdef Py_ssize_t i
+    memset(v, 0, 2 * B.k * sizeof(double))
+    for i in range(B.updates):
+        v[2 * B.order[i]] += s[i]
+        v[2 * B.order[i] + 1] += y[i]
 
 
 cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil:
@@ -316,23 +354,33 @@ cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogi
     With a = R⁻¹ Sᵀ(-g) and b = R⁻ᵀ ((D C⁻¹ + gamma YᵀY) a - gamma Yᵀ(-g)): e_s = b,
     e_y = -gamma a.
     """
-    cdef Py_ssize_t i, j, k = B.k
+    cdef Py_ssize_t i, j, pair, u = B.updates
+    cdef const Py_ssize_t *order = B.order
     cdef double gamma = 1 / B.theta, sum_
-    for i in range(k - 1, -1, -1):
-        sum_ = B.p[2 * i]
-        for j in range(i + 1, k):
-            sum_ -= sy(B.gram, B.ld, i, j) * e[2 * j + 1]
-        e[2 * i + 1] = sum_ / sy(B.gram, B.ld, i, i)
-    for i in range(k):
-        sum_ = (sy(B.gram, B.ld, i, i) / B.secant[i] * e[2 * i + 1]
-                - gamma * B.p[2 * i + 1])
-        for j in range(k):
-            sum_ += gamma * yy(B.gram, B.ld, i, j) * e[2 * j + 1]
+    cdef double *a = B.work
+    cdef double *b = B.work + B.ld_m
+    for i in range(u - 1, -1, -1):
+        pair = order[i]
+        sum_ = B.p[2 * pair]
+        for j in range(i + 1, u):
+            sum_ -= sy(B.gram, B.ld, pair, order[j]) * a[j]
+        a[i] = sum_ / sy(B.gram, B.ld, pair, pair)
+    memset(b, 0, u * sizeof(double))
+    compact_sum_updates(B, a, b, e)
+    for i in range(B.k):    # gamma Y YᵀE a - gamma Yᵀ(-g), in the place of e_s
+        sum_ = -B.p[2 * i + 1]
+        for j in range(B.k):
+            sum_ += yy(B.gram, B.ld, i, j) * e[2 * j + 1]
+        e[2 * i] = gamma * sum_
+    for i in range(u):
+        pair = order[i]
+        sum_ = sy(B.gram, B.ld, pair, pair) / B.secant[pair] * a[i] + e[2 * pair]
         for j in range(i):
-            sum_ -= sy(B.gram, B.ld, j, i) * e[2 * j]
-        e[2 * i] = sum_ / sy(B.gram, B.ld, i, i)
-    for i in range(k):
-        e[2 * i + 1] *= -gamma
+            sum_ -= sy(B.gram, B.ld, order[j], pair) * b[j]
+        b[i] = sum_ / sy(B.gram, B.ld, pair, pair)
+    for i in range(u):
+        a[i] *= -gamma
+    compact_sum_updates(B, a, b, e)
 
 
 # --- inner products over the free variables ----------------------------------------------

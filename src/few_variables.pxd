@@ -9,7 +9,7 @@ from lbfgsb._core.team cimport Room
 ctypedef struct FewVariables:
     bint used                # n <= FEW; else the buffers are not there
     double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
-    double *alpha            # (m,) work of the two-loop recursion
+    double *alpha            # (updates of B,) work of the two-loop recursion
     double *step             # (FEW,) from x to the minimiser of the model; zeros beyond n
     double *t                # (n,) break points
     double *d                # (n,) direction of the path, zero for variables at their bounds
@@ -24,7 +24,7 @@ ctypedef struct FewVariables:
     Py_ssize_t *free         # (n,) the free variables
 
 
-cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, Room *room) noexcept nogil
+cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept nogil
 cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
                         bint was_full) noexcept nogil
 cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,

@@ -6,7 +6,8 @@ less than 2m x 2m ones, and no inner products of pairs have to be kept:
 
     H v                     J. Nocedal, Mathematics of Computation 35 (1980), 773-782
     B                       the BFGS updates of theta I with the pairs, oldest first, O(m n²)
-                            (in both, c y in the place of y: see compact.pyx)
+                            (in both, c y in the place of y, and the newest pairs twice: see
+                            compact.pyx)
     x_cauchy                algorithm CP of Byrd, Lu, Nocedal and Zhu (1995), with the derivatives
                             of the model computed anew on each piece of the path
     the minimiser over F    B_FF (x - x₀)_F = -g_F - B_FA z_A, F free and A at bounds at x_cauchy,
@@ -18,6 +19,7 @@ from libc.math cimport INFINITY
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
+from lbfgsb._core.compact cimport most_updates
 from lbfgsb._core.dense cimport factor, solve_upper
 from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.team cimport carve, padded
@@ -26,11 +28,12 @@ cdef extern from "float.h" nogil:
     const double DBL_EPSILON
 
 
-cdef void few_place(FewVariables *few, Py_ssize_t n, Py_ssize_t m, Room *room) noexcept nogil:
-    """Take the buffers."""
+cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept nogil:
+    """Take the buffers; B has its sizes."""
+    cdef Py_ssize_t n = B.n
     few.ld, few.ld_R = padded(n), padded(n) + LANES
-    few.rho = <double *>carve(&room.kept, m + 1, sizeof(double))
-    few.alpha = <double *>carve(&room.work, m, sizeof(double))
+    few.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
+    few.alpha = <double *>carve(&room.work, most_updates(B), sizeof(double))
     few.step = <double *>carve(&room.work, FEW, sizeof(double))
     few.t = <double *>carve(&room.work, n, sizeof(double))
     few.d = <double *>carve(&room.work, n, sizeof(double))
@@ -55,8 +58,8 @@ cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
     """v (FEW,) = H v; v ends in zeros."""
-    B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.k, B.tiles, few.rho,
-                    B.secant, 1 / B.theta, v, few.alpha)
+    B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates, B.tiles,
+                    few.rho, B.secant, 1 / B.theta, v, few.alpha)
 
 
 cdef double inner(const double *u, const double *v, Py_ssize_t n) noexcept nogil:
@@ -88,8 +91,8 @@ cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
 
 cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
     """The matrix B from the pairs; False if rounding has made it indefinite."""
-    return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.k, B.n, B.tiles,
-                              few.rho, B.secant, B.theta, few.B)
+    return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates,
+                              B.n, B.tiles, few.rho, B.secant, B.theta, few.B)
 
 
 # --- the generalised Cauchy point ---------------------------------------------------------

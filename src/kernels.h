@@ -64,14 +64,15 @@ typedef struct {
     /* v = H v for the inverse BFGS matrix H of `pairs` pairs, columns s_0 y_0 s_1 y_1 ..., oldest
        first, from gamma I on; rho[i] = 1 / s_i'y_i, H (secant[i] y_i) = s_i; v (tiles, LANES) ends
        in zeros, tiles <= FEW / LANES; `alpha` (pairs,) is work */
-    void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                     ptrdiff_t tiles, const double *rho, const double *secant, double gamma,
-                     double *v, double *alpha);
+    void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                     const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
+                     const double *rho, const double *secant, double gamma, double *v,
+                     double *alpha);
     /* B (n, tiles * LANES) = the matrix of these pairs, from theta I on; 0 if rounding has made it
        indefinite */
-    int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, const double *secant,
-                       double theta, double *B);
+    int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                       const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n, ptrdiff_t tiles,
+                       const double *rho, const double *secant, double theta, double *B);
 
     /* --- small matrices (kernels_dense.c); rows start on 64 bytes, widths and ld are multiples of
        LANES --- */

@@ -23,12 +23,14 @@ cdef extern from "kernels.h" nogil:
         const char *name
         Panel float64
         Panel float32
-        void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols, Py_ssize_t pairs,
-                      Py_ssize_t tiles, const double *rho, const double *secant, double gamma,
-                      double *v, double *alpha) noexcept nogil
+        void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
+                      const Py_ssize_t *order, Py_ssize_t updates, Py_ssize_t tiles,
+                      const double *rho, const double *secant, double gamma, double *v,
+                      double *alpha) noexcept nogil
         bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
-                         Py_ssize_t pairs, Py_ssize_t n, Py_ssize_t tiles, const double *rho,
-                         const double *secant, double theta, double *B) noexcept nogil
+                         const Py_ssize_t *order, Py_ssize_t updates, Py_ssize_t n,
+                         Py_ssize_t tiles, const double *rho, const double *secant,
+                         double theta, double *B) noexcept nogil
         void packed_gram(const double *packed, Py_ssize_t ncols, double *acc) noexcept nogil
         void lane_sum(const double *acc, Py_ssize_t count, double *out) noexcept nogil
         void dot(Py_ssize_t n, const double *a, const double *b, double *acc) noexcept nogil

@@ -34,52 +34,58 @@ INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const in
 /* J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35
  * (1980), 773-782: the two-loop recursion, with v in registers. With c y in the place of y its rho
  * and the alpha of its second loop are c times smaller, and all else is the same. */
-INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                           const double *rho, const double *secant, double gamma, double *v,
-                           double *alpha, const int tiles)
+INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                           const ptrdiff_t *order, ptrdiff_t updates, const double *rho,
+                           const double *secant, double gamma, double *v, double *alpha,
+                           const int tiles)
 {
     vec q[FEW / VLEN];
     for (int i = 0; i < tiles * PARTS; i++)
         q[i] = load(v + i * VLEN);
-    for (ptrdiff_t i = pairs - 1; i >= 0; i--) {
-        alpha[i] = rho[i] * column_dot(W + cols[2 * i], ld, q, tiles);
-        add_column(-alpha[i], W + cols[2 * i + 1], ld, q, tiles);
+    for (ptrdiff_t i = updates - 1; i >= 0; i--) {
+        ptrdiff_t p = order[i];
+        alpha[i] = rho[p] * column_dot(W + cols[2 * p], ld, q, tiles);
+        add_column(-alpha[i], W + cols[2 * p + 1], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         q[i] *= fill(gamma);
-    for (ptrdiff_t i = 0; i < pairs; i++) {
-        double beta = rho[i] * column_dot(W + cols[2 * i + 1], ld, q, tiles);
-        add_column(alpha[i] / secant[i] - beta, W + cols[2 * i], ld, q, tiles);
+    for (ptrdiff_t i = 0; i < updates; i++) {
+        ptrdiff_t p = order[i];
+        double beta = rho[p] * column_dot(W + cols[2 * p + 1], ld, q, tiles);
+        add_column(alpha[i] / secant[p] - beta, W + cols[2 * p], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         store(v + i * VLEN, q[i]);
 }
 
-static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                     ptrdiff_t tiles, const double *rho, const double *secant, double gamma,
-                     double *v, double *alpha)
+static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                     const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
+                     const double *rho, const double *secant, double gamma, double *v,
+                     double *alpha)
 {
     if (tiles == 1)
-        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 1);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, 1);
     else if (tiles == 2)
-        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 2);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, 2);
     else if (tiles == 3)
-        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, 3);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, 3);
     else
-        two_loop_tiles(W, ld, cols, pairs, rho, secant, gamma, v, alpha, FEW / LANES);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, FEW / LANES);
 }
 
 /* Byrd, Nocedal and Schnabel (1994), (2.14): one update after the other, a row in registers. */
 INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
-                             ptrdiff_t pairs, ptrdiff_t n, const double *rho,
-                             const double *secant, double theta, double *B, const int tiles)
+                             const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n,
+                             const double *rho, const double *secant, double theta, double *B,
+                             const int tiles)
 {
     enum { REGISTERS = FEW / VLEN };
     const int count = tiles * PARTS, stride = tiles * LANES;
     memset(B, 0, (size_t)(n * stride) * sizeof(double));
     for (ptrdiff_t i = 0; i < n; i++)
         B[i * stride + i] = theta;
-    for (ptrdiff_t p = 0; p < pairs; p++) {
+    for (ptrdiff_t u = 0; u < updates; u++) {
+        const ptrdiff_t p = order[u];
         const double *s = W + cols[2 * p], *y = W + cols[2 * p + 1];
         _Alignas(64) double entries[FEW] = {0};
         vec Bs[REGISTERS], yv[REGISTERS];
@@ -108,17 +114,17 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
     return 1;
 }
 
-static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols, ptrdiff_t pairs,
-                       ptrdiff_t n, ptrdiff_t tiles, const double *rho, const double *secant,
-                       double theta, double *B)
+static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                       const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n, ptrdiff_t tiles,
+                       const double *rho, const double *secant, double theta, double *B)
 {
     if (tiles == 1)
-        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 1);
+        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, 1);
     if (tiles == 2)
-        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 2);
+        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, 2);
     if (tiles == 3)
-        return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, 3);
-    return bfgs_matrix_tiles(W, ld, cols, pairs, n, rho, secant, theta, B, FEW / LANES);
+        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, 3);
+    return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, FEW / LANES);
 }
 
 void NAMED(lbfgsb_fill_few)(Kernels *kernels)

@@ -26,9 +26,11 @@ ctypedef struct Options:
     double fun_precision     # relative, of f; 0: that of double, or of what f and g come as
     int secant               # 1: the modified secant equation, 0: the standard one
     int pairs                # bits of an entry of the pairs of long vectors: 64 or 32
+    Py_ssize_t extra_updates  # of B, with the newest pairs; -1: as default_extra_updates says
 
 
 cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil
+cdef Py_ssize_t default_extra_updates(Py_ssize_t n, bint secant) noexcept nogil
 cdef void default_options(Options *o) noexcept nogil
 cdef const char *wrong_option(const Options *o) noexcept nogil
 

@@ -11,9 +11,16 @@ cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil:
     """As many pairs as suit n variables.
 
     The number of pairs limits memory and work. Where vectors are short there is neither to save,
-    and more pairs save evaluations; of two variables ten know all there is to know.
+    and more pairs save evaluations; of two variables six know all there is to know.
     """
-    return 30 if 2 < n <= FEW else 10
+    if n <= 2:
+        return 6
+    return 30 if n <= FEW else 10
+
+
+cdef Py_ssize_t default_extra_updates(Py_ssize_t n, bint secant) noexcept nogil:
+    """Of the pairs as many as pay; none in the plain algorithm, of the standard secant equation."""
+    return min(2 * n, 10) if secant else 0
 
 
 cdef void default_options(Options *o) noexcept nogil:
@@ -29,6 +36,7 @@ cdef void default_options(Options *o) noexcept nogil:
     o.fun_precision = 0
     o.secant = 1
     o.pairs = FLOAT64
+    o.extra_updates = -1
 
 
 cdef const char *wrong_option(const Options *o) noexcept nogil:
@@ -63,6 +71,8 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'secant'
     if o.pairs != FLOAT64 and o.pairs != FLOAT32:
         return 'pairs'
+    if not o.extra_updates >= -1:
+        return 'extra_updates'
     return NULL
 
 
@@ -83,6 +93,7 @@ EXPECTED = {
     'fun_precision': '>= 0 and < 1',
     'secant': "'modified' or 'standard'",
     'pairs': "'float64' or 'float32'",
+    'extra_updates': 'at least 0',
 }
 
 

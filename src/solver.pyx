@@ -23,14 +23,14 @@ from lbfgsb._core.box cimport (Box, box_clip, box_free_all, box_place, box_trial
 from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauchy_search
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
-                                   compact_set_pair, Curvature, tiles_from)
+                                   compact_set_pair, Curvature, most_updates, tiles_from)
 from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place)
 from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
                                        line_search_tell)
-from lbfgsb._core.options cimport FLOAT32, default_maxcor
+from lbfgsb._core.options cimport FLOAT32, default_extra_updates, default_maxcor
 from lbfgsb._core.platform cimport platform_free
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_set_precision,
@@ -101,11 +101,11 @@ cdef double SHORT = 1e-8
 cdef void place(SolverState *s, Room *room) noexcept nogil:
     team_place(&s.team, s.box.n, room)
     if s.few.used:
-        few_place(&s.few, s.box.n, s.B.m, room)
+        few_place(&s.few, &s.B, room)
     else:
         s.few.step = NULL
         cauchy_place(&s.cauchy, s.B.m, room)
-        subspace_place(&s.subspace, s.B.m, room)
+        subspace_place(&s.subspace, s.B.m, most_updates(&s.B), room)
     box_place(&s.box, room)
     # The break points have had their day when a line search begins.
     if s.box.bounded:
@@ -135,21 +135,25 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     """The bytes that a solver of n variables needs, with the options already set.
 
     A `kept` of NULL says that there are more than a machine can have. Otherwise solver_place comes
-    next, if the memory is not from solver_create. Chooses maxcor if the options leave that open.
+    next, if the memory is not from solver_create. Chooses maxcor and extra_updates if the options leave them open.
     """
-    cdef Py_ssize_t m, columns, pairs
+    cdef Py_ssize_t m, most, columns, pairs
     cdef Room room = Room(NULL, NULL)
     if s.options.maxcor == 0:
         s.options.maxcor = default_maxcor(n)
+    if s.options.extra_updates < 0:
+        s.options.extra_updates = default_extra_updates(n, s.options.secant)
     m = s.options.maxcor
+    most = m + min(m, s.options.extra_updates)
     team_set_threads(&s.team, s.options.threads, n)
     # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below 2⁶⁰.
-    if 8.0 * (m + 1) * (n + LANES) + 32.0 * m * m * s.team.threads > 1e18:
+    if 8.0 * (m + 1) * (n + LANES) + 32.0 * most * most * s.team.threads > 1e18:
         return room
     s.block = NULL
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.n = s.box.n = n
     s.B.m = m
+    s.B.extra = s.options.extra_updates
     s.box.bounded, s.box.scaled = bounded, scaled
     s.few.used = n <= FEW and not s.options.compact
     s.B.narrow = s.options.pairs == FLOAT32 and not s.few.used

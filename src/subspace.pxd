@@ -10,18 +10,19 @@ ctypedef struct Subspace:
     double *e                # (2m,) the minimiser is x - g/theta + [S Y] e on the free variables
     const double *whole      # (n,) or NULL; the minimiser is x + whole there
     double *h                # (2m,) work
-    Py_ssize_t ld            # leading dimension of P, 2m rounded up to LANES
-    double *P                # (m, ld) upper factor of D C⁻¹ + Y_Fᵀ Y_F / theta, then U = R_P⁻ᵀ Qᵀ
-    double *C                # (m, ld_m) upper factor of T + Q P⁻¹ Qᵀ = T + UᵀU
-    double *a                # (m,) work
-    double *b                # (m,) work
-    double *work             # (m, ld) a matrix before it is factored, for the check
+    # u is the largest number of updates of B.
+    Py_ssize_t ld            # leading dimension of P, twice u rounded up to LANES
+    double *P                # (u, ld) upper factor of D C⁻¹ + Y_Fᵀ Y_F / theta, then U = R_P⁻ᵀ Qᵀ
+    double *C                # (u, ld_m) upper factor of T + Q P⁻¹ Qᵀ = T + UᵀU
+    double *a                # (u,) work
+    double *b                # (u,) work
+    double *work             # (u, ld) a matrix before it is factored, for the check
     double slope             # gᵀd
     double squared           # dᵀd in scaled variables, if there are no pairs
     double limit             # the largest feasible multiple of d
 
 
-cdef void subspace_place(Subspace *sub, Py_ssize_t m, Room *room) noexcept nogil
+cdef void subspace_place(Subspace *sub, Py_ssize_t m, Py_ssize_t updates, Room *room) noexcept nogil
 cdef bint subspace_coefficients(Subspace *sub, Compact *B, const CauchyPoint *cauchy,
                                 bint check, double *error) noexcept nogil
 cdef void subspace_truncated_step(Subspace *sub, Compact *B, Box *box, const CauchyPoint *cauchy,

@@ -16,13 +16,15 @@ Neither r nor x_cauchy is formed. A free variable's path is x - t g, so r = (the
 there; W_Fᵀ g is what the search for the Cauchy point leaves in p, W_FᵀW_F is kept, and what
 remains of the sum is x_cauchy + d = x - g/theta + W (M c + K⁻¹ W_Fᵀ r / theta) / theta: one pass.
 With no variable fixed K⁻¹ is not needed either: the step is -H g.
+
+Where pairs update B twice, E in the notation of compact.pyx, W E and E K⁻¹ Eᵀ are meant.
 """
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from lbfgsb._core.box cimport box_prefetch, box_trial_rows
-from lbfgsb._core.compact cimport (compact_apply_units, compact_multiply_M, ss, sy, tiles_from,
-                                   yy)
+from lbfgsb._core.compact cimport (compact_apply_units, compact_multiply_M, compact_sum_updates,
+                                   ss, sy, tiles_from, yy)
 from lbfgsb._core.dense cimport factor, solve_upper, solve_upper_transposed
 from lbfgsb._core.kernels cimport BLOCK, LANES, prefetch
 from lbfgsb._core.team cimport MIN, SUMS, carve, padded, run_chunks
@@ -33,15 +35,17 @@ cdef enum:
     PROJECT = -1
 
 
-cdef void subspace_place(Subspace *sub, Py_ssize_t m, Room *room) noexcept nogil:
+cdef void subspace_place(Subspace *sub, Py_ssize_t m, Py_ssize_t updates,
+                         Room *room) noexcept nogil:
+    cdef Py_ssize_t ld = padded(updates)
     sub.e = <double *>carve(&room.work, 2 * m, sizeof(double))
     sub.h = <double *>carve(&room.work, 2 * m, sizeof(double))
-    sub.ld = 2 * padded(m)
-    sub.P = <double *>carve(&room.work, m * sub.ld, sizeof(double))
-    sub.C = <double *>carve(&room.work, m * padded(m), sizeof(double))
-    sub.a = <double *>carve(&room.work, m, sizeof(double))
-    sub.b = <double *>carve(&room.work, m, sizeof(double))
-    sub.work = <double *>carve(&room.work, m * sub.ld, sizeof(double))
+    sub.ld = 2 * ld
+    sub.P = <double *>carve(&room.work, updates * sub.ld, sizeof(double))
+    sub.C = <double *>carve(&room.work, updates * ld, sizeof(double))
+    sub.a = <double *>carve(&room.work, updates, sizeof(double))
+    sub.b = <double *>carve(&room.work, updates, sizeof(double))
+    sub.work = <double *>carve(&room.work, updates * sub.ld, sizeof(double))
 
 
 # --- the coefficients e -------------------------------------------------------------------
@@ -94,55 +98,57 @@ cdef void model_gradient(const Compact *B, const CauchyPoint *cauchy, double *q)
 
 cdef bint factor_K(Subspace *sub, const Compact *B, bint check, double *error) noexcept nogil:
     """P = R_PᵀR_P with U = R_P⁻ᵀQᵀ beside it, and T + Q P⁻¹ Qᵀ = T + UᵀU."""
-    cdef Py_ssize_t i, j, k = B.k, first = padded(k), ld = B.ld
+    cdef Py_ssize_t i, j, pair, u = B.updates, first = padded(u), ld = B.ld
+    cdef const Py_ssize_t *order = B.order
     cdef double *row
-    for i in range(k):
+    for i in range(u):
+        pair = order[i]
         row = sub.P + i * sub.ld
         memset(row, 0, 2 * first * sizeof(double))
-        for j in range(i, k):
-            row[j] = yy(B.gram_free, ld, i, j) / B.theta
-        row[i] += sy(B.gram, ld, i, i) / B.secant[i]
-        for j in range(k):
-            row[first + j] = -sy(B.gram_free, ld, j, i)
-        for j in range(i + 1, k):
-            row[first + j] += sy(B.gram, ld, j, i)
-    if not factor(B.simd, sub.P, k, 2 * first, sub.ld, sub.work if check else NULL, error):
+        for j in range(i, u):
+            row[j] = yy(B.gram_free, ld, pair, order[j]) / B.theta
+        row[i] += sy(B.gram, ld, pair, pair) / B.secant[pair]
+        for j in range(u):
+            row[first + j] = -sy(B.gram_free, ld, order[j], pair)
+        for j in range(i + 1, u):
+            row[first + j] += sy(B.gram, ld, order[j], pair)
+    if not factor(B.simd, sub.P, u, 2 * first, sub.ld, sub.work if check else NULL, error):
         return False
-    for i in range(k):
+    for i in range(u):
         row = sub.C + i * B.ld_m
         memset(row, 0, first * sizeof(double))
-        for j in range(i, k):
-            row[j] = B.theta * (ss(B.gram, ld, i, j) - ss(B.gram_free, ld, i, j))
-    B.simd.add_gram(sub.P + first, k, k, sub.ld, sub.C, B.ld_m)
-    return factor(B.simd, sub.C, k, first, B.ld_m, sub.work if check else NULL, error)
+        for j in range(i, u):
+            row[j] = B.theta * (ss(B.gram, ld, order[i], order[j])
+                                - ss(B.gram_free, ld, order[i], order[j]))
+    B.simd.add_gram(sub.P + first, u, u, sub.ld, sub.C, B.ld_m)
+    return factor(B.simd, sub.C, u, first, B.ld_m, sub.work if check else NULL, error)
 
 
 cdef void solve_K(Subspace *sub, const Compact *B, double *v) noexcept nogil:
-    """v = K⁻¹ v: b = C⁻¹ (v_s + Q P⁻¹ v_y), a = P⁻¹ (Qᵀ b - v_y), v = (a, b).
+    """v = E K⁻¹ Eᵀ v: b = C⁻¹ (v_s + Q P⁻¹ v_y), a = P⁻¹ (Qᵀ b - v_y), v = E (a, b).
 
     In terms of U and u = R_P⁻ᵀ v_y: b = C⁻¹ (v_s + Uᵀu), a = R_P⁻¹ (U b - u).
     """
-    cdef Py_ssize_t i, j, k = B.k
+    cdef Py_ssize_t i, j, u = B.updates
     cdef double *a = sub.a
     cdef double *b = sub.b
     cdef const double *U
-    for i in range(k):
-        a[i], b[i] = v[2 * i + 1], v[2 * i]
-    solve_upper_transposed(sub.P, k, sub.ld, a)
-    for i in range(k):
-        U = sub.P + i * sub.ld + padded(k)
-        for j in range(k):
+    for i in range(u):
+        a[i], b[i] = v[2 * B.order[i] + 1], v[2 * B.order[i]]
+    solve_upper_transposed(sub.P, u, sub.ld, a)
+    for i in range(u):
+        U = sub.P + i * sub.ld + padded(u)
+        for j in range(u):
             b[j] += U[j] * a[i]
-    solve_upper_transposed(sub.C, k, B.ld_m, b)
-    solve_upper(sub.C, k, B.ld_m, b)
-    for i in range(k):
-        U = sub.P + i * sub.ld + padded(k)
+    solve_upper_transposed(sub.C, u, B.ld_m, b)
+    solve_upper(sub.C, u, B.ld_m, b)
+    for i in range(u):
+        U = sub.P + i * sub.ld + padded(u)
         a[i] = -a[i]
-        for j in range(k):
+        for j in range(u):
             a[i] += U[j] * b[j]
-    solve_upper(sub.P, k, sub.ld, a)
-    for i in range(k):
-        v[2 * i], v[2 * i + 1] = b[i], a[i]
+    solve_upper(sub.P, u, sub.ld, a)
+    compact_sum_updates(B, a, b, v)
 
 
 # --- the step -----------------------------------------------------------------------------

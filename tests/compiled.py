@@ -95,6 +95,7 @@ class Options(ctypes.Structure):
         ("fun_precision", ctypes.c_double),
         ("secant", ctypes.c_int),
         ("pairs", ctypes.c_int),
+        ("extra_updates", ctypes.c_ssize_t),
     )
 
 
