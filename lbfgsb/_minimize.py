@@ -475,7 +475,8 @@ def _go_on(
         lower, upper = solver._bounds
         del solver  # its memory too
         solver = BaseSolver(result.x, lower, upper, options, scale, allocate)
-    over = is_over(found, options.values() | {"maxcor": solver.maxcor})
+    chosen = {"maxcor": solver.maxcor, "extra_updates": solver._extra_updates}
+    over = is_over(found, options.values() | chosen)
     if over:
         solver._stop_reason = why_stopped(found.header["result"]["stopped"])
     return solver, _resume(solver, result.x, result, reopen=not over)

@@ -348,7 +348,7 @@ class Print(Callback):
     ...                       bounds=[(1, None), (None, None)], callback=Print(every=2))
        nit    nfev                f   |proj g|       step  at bounds
          2       3  4.239389578e+00  1.058e+00  1.000e+00          0
-         4       5  1.000066471e+00  3.261e-02  1.000e+00          1
+         4       5  1.000000003e+00  2.207e-04  1.000e+00          1
     STOP: TOTAL NO. of ITERATIONS REACHED LIMIT
     """
 

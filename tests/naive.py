@@ -28,6 +28,7 @@ OPTIONS = {
     "threads": 1,
     "check": True,
     "compact": True,
+    "extra_updates": 0,
 }
 
 # B in the compact form, and as the matrix that serves for few variables.
@@ -93,18 +94,20 @@ def projected_path(x, g, lower, upper, t):
     return np.where(at_bound, np.where(g > 0, lower, upper), x - t * g)
 
 
-def bfgs_matrix(S, Y, theta, secant=None):
+def updates(S, Y, secant, extra):
+    """The s and c y of each update: all pairs, oldest first, then the newest `extra` once more."""
+    Y = Y if secant is None else Y * np.reshape(secant, (-1, 1))
+    once = [*zip(S, Y, strict=True)]
+    return once + once[len(S) - min(len(S), extra) :]
+
+
+def bfgs_matrix(S, Y, theta, secant=None, extra=0):
     """B from the BFGS formula, pair by pair, begun with theta I; B s = c y with factors c."""
     B = theta * np.eye(S.shape[1])
-    for s, y in zip(S, scaled(Y, secant), strict=True):
+    for s, y in updates(S, Y, secant, extra):
         Bs = B @ s
         B += np.outer(y, y) / (s @ y) - np.outer(Bs, Bs) / (s @ Bs)
     return B
-
-
-def scaled(Y, secant):
-    """The c y that stand in the place of y."""
-    return Y if secant is None else Y * np.reshape(secant, (-1, 1))
 
 
 def cauchy_point(x, g, lower, upper, B):
@@ -151,10 +154,10 @@ def direction(x, g, lower, upper, x_cauchy, x_hat):
     return np.clip(x_cauchy + alpha * (x_hat - x_cauchy), lower, upper) - x, False
 
 
-def inverse_bfgs_matrix(S, Y, theta, secant=None):
+def inverse_bfgs_matrix(S, Y, theta, secant=None, extra=0):
     """H from the BFGS formula for the inverse, begun with I / theta; H c y = s."""
     H = np.eye(S.shape[1]) / theta
-    for s, y in zip(S, scaled(Y, secant), strict=True):
+    for s, y in updates(S, Y, secant, extra):
         V = np.eye(S.shape[1]) - np.outer(y, s) / (s @ y)
         H = V.T @ H @ V + np.outer(s, s) / (s @ y)
     return H
@@ -185,7 +188,8 @@ KINDS = (
 
 @st.composite
 def states(draw, decades=3.0, largest=8):
-    """x, g, bounds of every kind, and pairs of a quadratic function with factors, or ones.
+    """x, g, bounds of every kind, and pairs of a quadratic function with factors, or ones,
+    of which some of the newest are used twice.
 
     Of the variables of the kind "tie" all that move reach their bounds at the same t.
     """
@@ -215,7 +219,19 @@ def states(draw, decades=3.0, largest=8):
         if kind in ("fixed", "at upper"):
             upper[i] = x[i]
     secant = rng.uniform(1 / 3, 3, size=k) if draw(st.booleans()) else np.ones(k)
-    return SimpleNamespace(n=n, x=x, g=g, lower=lower, upper=upper, S=S, Y=Y, secant=secant)
+    memory = {"S": S, "Y": Y, "secant": secant, "extra": draw(st.integers(0, 7))}
+    return SimpleNamespace(n=n, x=x, g=g, lower=lower, upper=upper, **memory)
+
+
+def solver_of(state, **options):
+    """`solver_at` the state of `states`."""
+    pairs = state.S, state.Y, state.lower, state.upper, state.secant
+    return solver_at(state.x, state.g, *pairs, extra_updates=state.extra, **options)
+
+
+def matrix_of(state, model):
+    """B there."""
+    return bfgs_matrix(state.S, state.Y, model["theta"], state.secant, state.extra)
 
 
 def x_cauchy_of(state, model):

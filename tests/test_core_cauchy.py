@@ -8,15 +8,16 @@ from lbfgsb._core.testing import model_of
 from naive import (
     DONE,
     TRIAL,
-    bfgs_matrix,
     both_forms,
     break_point,
     cauchy_point,
     core_solver,
+    matrix_of,
     projected_path,
     random_pairs,
     random_state,
     solver_at,
+    solver_of,
     states,
     x_cauchy_of,
 )
@@ -28,9 +29,7 @@ many = settings(max_examples=200, derandomize=True)
 
 def advanced(state, **options):
     """The solver after its direction from `state`, and the pieces of that."""
-    solver = solver_at(
-        state.x, state.g, state.S, state.Y, state.lower, state.upper, state.secant, **options
-    )
+    solver = solver_of(state, **options)
     assume(solver.projected_gradient > 0)
     solver._advance()
     assume(solver._details["restarts"] == 0)
@@ -60,7 +59,7 @@ def loss(state, B, t):
 @given(states())
 def test_the_cauchy_point_is_that_of_the_dense_walk(compact, state):
     _, model = advanced(state, compact=compact)
-    B = bfgs_matrix(state.S, state.Y, model["theta"], state.secant)
+    B = matrix_of(state, model)
     expected, _t, t_fixed = cauchy_point(state.x, state.g, state.lower, state.upper, B)
     tolerance = 1e-14 * loss(state, B, t_fixed) * abs(expected - state.x).max() + 2 * EPS
     np.testing.assert_allclose(x_cauchy_of(state, model), expected, rtol=0, atol=tolerance)
@@ -71,7 +70,7 @@ def test_the_cauchy_point_is_that_of_the_dense_walk(compact, state):
 @given(states(decades=8.0))
 def test_no_point_before_it_on_the_path_is_lower_and_the_next_ones_are_higher(compact, state):
     _, model = advanced(state, compact=compact)
-    B = bfgs_matrix(state.S, state.Y, model["theta"], state.secant)
+    B = matrix_of(state, model)
     cost = loss(state, B, model["t_fixed"])
     assume(cost < 1e10)
     t = break_point(state.x, state.g, state.lower, state.upper)

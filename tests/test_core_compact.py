@@ -13,6 +13,7 @@ from naive import (
     drive,
     inverse_bfgs_matrix,
     random_pairs,
+    updates,
 )
 from problems import random_problem, rosen_fg, same_bits
 from scipy.optimize import LbfgsInvHessProduct
@@ -27,15 +28,15 @@ many = settings(max_examples=200, derandomize=True)
 
 @st.composite
 def memories(draw, decades=4.0):
-    """Pairs S, Y of a quadratic function, a gradient, and maxcor; also fewer pairs than variables,
-    more, and one variable."""
+    """Pairs S, Y of a quadratic function, their factors, how many are used twice, a gradient, and
+    maxcor; also fewer pairs than variables, more, and one variable."""
     n, k = draw(st.integers(1, 30)), draw(st.integers(1, 8))
     rng = np.random.default_rng(draw(seeds))
     S, Y = random_pairs(rng, n, k, draw(st.floats(0.0, decades)))
     lengths = 10.0 ** rng.integers(-3, 4, size=(k, 1))
     g, maxcor = rng.normal(size=n), k + draw(st.integers(0, 3))
     secant = rng.uniform(1 / 3, 3, size=k) if draw(st.booleans()) else np.ones(k)
-    return S * lengths, Y * lengths, secant, g, maxcor
+    return S * lengths, Y * lengths, secant, draw(st.integers(0, 9)), g, maxcor
 
 
 def newton_step(S, Y, g, maxcor, secant=None, **options):
@@ -58,11 +59,11 @@ def products(S, Y):
 @many
 @given(memories())
 def test_the_step_without_bounds_is_that_of_the_bfgs_formula(compact, memory):
-    S, Y, secant, g, maxcor = memory
-    model = newton_step(S, Y, g, maxcor, secant, compact=compact)
+    S, Y, secant, extra, g, maxcor = memory
+    model = newton_step(S, Y, g, maxcor, secant, compact=compact, extra_updates=extra)
     theta = secant[-1] * (Y[-1] @ Y[-1]) / (S[-1] @ Y[-1])
     assert model["theta"] == pytest.approx(theta, rel=1e-12)
-    H = inverse_bfgs_matrix(S, Y, theta, secant)
+    H = inverse_bfgs_matrix(S, Y, theta, secant, extra)
     tolerance = 1e-13 * np.linalg.cond(H)
     np.testing.assert_allclose(model["d"], -H @ g, atol=tolerance * abs(H @ g).max(), rtol=0)
     assert model["slope"] == pytest.approx(-g @ H @ g, rel=max(tolerance, 1e-10))
@@ -72,9 +73,11 @@ def test_the_step_without_bounds_is_that_of_the_bfgs_formula(compact, memory):
 @many
 @given(memories())
 def test_the_last_secant_equation_holds(compact, memory):
-    S, Y, secant, _, maxcor = memory
-    tolerance = 1e-13 * np.linalg.cond(inverse_bfgs_matrix(S, Y, 1.0, secant)) * abs(S[-1]).max()
-    d = newton_step(S, Y, -secant[-1] * Y[-1], maxcor, secant, compact=compact)["d"]
+    S, Y, secant, extra, _, maxcor = memory
+    H = inverse_bfgs_matrix(S, Y, 1.0, secant, extra)
+    tolerance = 1e-13 * np.linalg.cond(H) * abs(S[-1]).max()
+    options = {"compact": compact, "extra_updates": extra}
+    d = newton_step(S, Y, -secant[-1] * Y[-1], maxcor, secant, **options)["d"]
     np.testing.assert_allclose(d, S[-1], atol=tolerance)
 
 
@@ -82,12 +85,13 @@ def test_the_last_secant_equation_holds(compact, memory):
 @many
 @given(memories())
 def test_the_curvature_along_the_gradient_is_that_of_the_bfgs_formula(compact, memory):
-    S, Y, secant, g, maxcor = memory
+    S, Y, secant, extra, g, maxcor = memory
     far = np.full(g.size, 1e200)
-    solver = core_solver(np.zeros(g.size), -far, far, maxcor=maxcor, compact=compact)
+    options = {"maxcor": maxcor, "compact": compact, "extra_updates": extra}
+    solver = core_solver(np.zeros(g.size), -far, far, **options)
     solver._warm_start(0.0, g, S, Y, secant)
     solver._advance()
-    B = bfgs_matrix(S, Y, model_of(solver)["theta"], secant)
+    B = bfgs_matrix(S, Y, model_of(solver)["theta"], secant, extra)
     # No break point is near: x_cauchy is the minimiser of the model along -g.
     tolerance = 1e-13 * np.linalg.cond(B)
     assert model_of(solver)["t"] == pytest.approx((g @ g) / (g @ B @ g), rel=tolerance)
@@ -96,7 +100,7 @@ def test_the_curvature_along_the_gradient_is_that_of_the_bfgs_formula(compact, m
 @many
 @given(memories())
 def test_inner_products_are_those_of_numpy(memory):
-    S, Y, _, g, maxcor = memory
+    S, Y, _, _, g, maxcor = memory
     model = newton_step(S, Y, g, maxcor)
     expected, absolute = products(S, Y), products(abs(S), abs(Y))
     assert (abs(model["gram"] - expected) <= 10 * EPS * absolute).all()
@@ -108,11 +112,12 @@ def test_inner_products_are_those_of_numpy(memory):
 @many
 @given(memories())
 def test_the_factorisation_on_the_way_is_checked(memory):
-    S, Y, secant, g, maxcor = memory
-    solver = core_solver(np.zeros(g.size), np.full(g.size, -1.0), np.ones(g.size), maxcor=maxcor)
+    S, Y, secant, extra, g, maxcor = memory
+    box = np.full(g.size, -1.0), np.ones(g.size)
+    solver = core_solver(np.zeros(g.size), *box, maxcor=maxcor, extra_updates=extra)
     solver._warm_start(0.0, g, S, Y, secant)
     solver._advance()
-    assert 0 <= solver._details["factor_error"] <= 2 * maxcor * EPS
+    assert 0 <= solver._details["factor_error"] <= 2 * (maxcor + extra) * EPS
 
 
 def test_without_pairs_the_step_is_minus_the_gradient():
@@ -170,11 +175,12 @@ def test_the_newest_pairs_are_kept_oldest_first(run, maxcor, n):
 @both_forms
 @pytest.mark.parametrize("n", [9, 26])
 @pytest.mark.parametrize("maxcor", [1, 3, 8])
-def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor, n, compact):
-    solver, fg = free_run(n, maxcor, compact=compact)
+@pytest.mark.parametrize("extra", [0, 1, 10])
+def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor, n, compact, extra):
+    solver, fg = free_run(n, maxcor, compact=compact, extra_updates=extra)
     for _ in drive(solver, fg, 30):
         S, Y, secant = solver._pairs()
-        H = inverse_bfgs_matrix(S, Y, model_of(solver)["theta"], secant)
+        H = inverse_bfgs_matrix(S, Y, model_of(solver)["theta"], secant, extra)
         expected = -H @ solver.jac
         solver._advance()
         np.testing.assert_allclose(
@@ -186,7 +192,7 @@ def test_every_step_of_a_run_is_that_of_the_bfgs_formula(maxcor, n, compact):
 @many
 @given(memories())
 def test_pairs_come_back_as_they_were_given(compact, memory):
-    S, Y, secant, g, maxcor = memory
+    S, Y, secant, _, g, maxcor = memory
     solver = core_solver(np.zeros(g.size), maxcor=maxcor, compact=compact)
     solver._give_pairs(S, Y, secant)
     assert all(map(same_bits, solver._pairs(), (S, Y, secant)))
@@ -248,10 +254,11 @@ def test_a_pair_whose_ratio_overflows_is_refused():
 
 @many
 @given(memories(decades=2.0))
-def test_the_operator_of_a_result_is_scipys_of_the_scaled_pairs(memory):
-    S, Y, secant, g, _ = memory
-    hess_inv = InvHessProduct(S, Y, secant)
-    dense = LbfgsInvHessProduct(S, secant[:, np.newaxis] * Y).todense()
+def test_the_operator_of_a_result_is_scipys_of_the_scaled_pairs_some_of_them_twice(memory):
+    S, Y, secant, extra, g, _ = memory
+    hess_inv = InvHessProduct(S, Y, secant, extra)
+    sequence = map(np.array, zip(*updates(S, Y, secant, extra), strict=True))
+    dense = LbfgsInvHessProduct(*sequence).todense()
     # SciPy's matrix begins with I, to whose digits it is known.
     tolerance = 1e-13 * np.linalg.cond(dense) * max(1.0, abs(dense).max())
     np.testing.assert_allclose(hess_inv.todense(), dense, atol=tolerance, rtol=0)

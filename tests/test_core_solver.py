@@ -246,9 +246,7 @@ def test_the_next_step_with_a_smaller_memory_is_the_one_of_its_pairs(smaller):
     assert solver._phase == ITERATE
     cut = restored(solver._snapshot(), changing_active_set, maxcor=smaller)
     S, Y, secant = cut._pairs()
-    afresh = solver_at(
-        solver.x, solver.jac, S, Y, *solver._bounds, secant=secant, maxcor=smaller
-    )
+    afresh = solver_at(solver.x, solver.jac, S, Y, *solver._bounds, secant=secant, maxcor=smaller)
     cut._advance()
     afresh._advance()
     np.testing.assert_array_equal(model_of(cut)["status"], model_of(afresh)["status"])
@@ -399,9 +397,9 @@ def test_where_no_decrease_can_be_seen_the_end_is_convergence():
 # --- the machine beside a naive one -------------------------------------------------------
 
 
-def naive_direction(x, g, S, Y, secant, lower, upper, model):
+def naive_direction(x, g, S, Y, secant, extra, lower, upper, model):
     """The step from x with dense matrices, at the core's own Cauchy point."""
-    B = bfgs_matrix(S, Y, model["theta"], secant)
+    B = bfgs_matrix(S, Y, model["theta"], secant, extra)
     at_bound = np.where(model["status"] > 0, upper, lower)
     x_cauchy = np.where(model["status"] == 0, x - model["t"] * g, at_bound)
     x_hat = subspace_minimiser(x, g, B, x_cauchy, model["status"] == 0)
@@ -410,10 +408,11 @@ def naive_direction(x, g, S, Y, secant, lower, upper, model):
 
 @both_forms
 @pytest.mark.parametrize("n", [12, 30])
+@pytest.mark.parametrize("extra", [0, 3])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_direction_of_a_run_is_the_dense_one(seed, n, compact):
+def test_every_direction_of_a_run_is_the_dense_one(seed, extra, n, compact):
     problem = random_problem(seed, n)
-    options = TOLERANCES | {"compact": compact}
+    options = TOLERANCES | {"compact": compact, "extra_updates": extra}
     solver = core_solver(problem.x0, problem.lower, problem.upper, maxcor=4, **options)
     compared = 0
     for _ in drive(solver, problem.fg, 40):
@@ -422,7 +421,7 @@ def test_every_direction_of_a_run_is_the_dense_one(seed, n, compact):
         solver._advance()
         model = model_of(solver)
         expected, cost = naive_direction(
-            solver.x, solver.jac, *solver._pairs(), problem.lower, problem.upper, model
+            solver.x, solver.jac, *solver._pairs(), extra, problem.lower, problem.upper, model
         )
         tolerance = 1e-12 * cost * abs(expected).max() + 4 * EPS * abs(solver.x).max()
         np.testing.assert_allclose(model["d"], expected, rtol=0, atol=tolerance)

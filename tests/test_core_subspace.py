@@ -19,8 +19,10 @@ from naive import (
     direction,
     drive,
     longest_feasible,
+    matrix_of,
     random_pairs,
     solver_at,
+    solver_of,
     states,
     subspace_minimiser,
     x_cauchy_of,
@@ -33,15 +35,13 @@ many = settings(max_examples=200, derandomize=True)
 
 def advanced(state, **options):
     """The solver after its direction from `state`, the pieces of that, and B."""
-    solver = solver_at(
-        state.x, state.g, state.S, state.Y, state.lower, state.upper, state.secant, **options
-    )
+    solver = solver_of(state, **options)
     assume(solver.projected_gradient > 0)
     solver._advance()
     assume(solver._details["restarts"] == 0)
     assert solver._phase == TRIAL
     model = model_of(solver)
-    return solver, model, bfgs_matrix(state.S, state.Y, model["theta"], state.secant)
+    return solver, model, matrix_of(state, model)
 
 
 def minimiser_of(state, model):
@@ -183,6 +183,7 @@ def valleys(draw):
         S=np.ascontiguousarray((S * sign)[:, order]),
         Y=np.ascontiguousarray((S @ B * sign)[:, order]),
         secant=np.ones(n),
+        extra=0,
     )
 
 

@@ -385,7 +385,7 @@ def test_maxls_is_named_where_it_ended_the_search():
 
 
 def test_differences_are_named_where_they_know_no_better():
-    start = {"x0": [-1.2, 1.0], "fun": rosen, "jac": "3-point"}
+    start = {"x0": [-1.2, 1.0, 1.2], "fun": rosen, "jac": "3-point"}
     res = minimize_lbfgsb(**start, ftol=0, gtol=0, maxiter=500)
     assert res.status == 2
     assert "by 3-point differences, predicts" in res.message

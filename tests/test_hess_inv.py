@@ -22,7 +22,7 @@ from lbfgsb._result import Memory
 V = np.array([0.5, -2.0])
 M = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0]])
 
-solve = partial(solve_rosenbrock, maxiter=8)
+solve = partial(solve_rosenbrock, maxcor=10, maxiter=8)
 solve_plain = partial(solve, secant="standard")
 
 
@@ -116,7 +116,7 @@ def test_the_first_use_gives_what_scipys_operator_gives(use, scipys, monkeypatch
 @pytest.mark.parametrize("scipys", [as_it_is, with_more_state, with_state_elsewhere])
 @pytest.mark.parametrize("use", USES.keys() - {"sk", "yk", "rho"})
 def test_with_factors_it_is_scipys_operator_of_the_scaled_pairs(use, scipys, monkeypatch):
-    res, again = solve(), solve()
+    res, again = solve(extra_updates=0), solve(extra_updates=0)
     scipys(monkeypatch)
     H = again.hess_inv
     assert (H.secant != 1).any()
@@ -125,14 +125,15 @@ def test_with_factors_it_is_scipys_operator_of_the_scaled_pairs(use, scipys, mon
 
 
 @pytest.mark.parametrize("looked_at", [False, True])
-def test_the_factors_are_in_a_pickle_and_a_copy(looked_at):
-    res = solve()
-    factors = solve().hess_inv.secant
+def test_the_factors_and_updates_are_in_a_pickle_and_a_copy(looked_at):
+    res = solve(extra_updates=3)
+    factors = solve(extra_updates=3).hess_inv.secant
     if looked_at:
         assert (res.hess_inv @ V).shape == (2,)
     for H in pickle.loads(pickle.dumps(res.hess_inv)), copy.copy(res.hess_inv), res.hess_inv:
         assert same_bits(H.secant, factors)
-        assert same_bits(H.yk, solve().hess_inv.yk)
+        assert H.extra_updates == 3
+        assert same_bits(H.yk, solve(extra_updates=3).hess_inv.yk)
 
 
 def test_pairs_without_their_factors_are_a_warm_start():
@@ -201,7 +202,8 @@ def test_nothing_is_unpacked_or_constructed_before_it_is_looked_at(monkeypatch):
 def test_it_keeps_no_memory_of_the_run_once_it_has_its_pairs():
     H = solve().hess_inv
     assert H.sk.shape == (8, 2)
-    assert vars(H).keys() == vars(LbfgsInvHessProduct(H.sk, H.yk)).keys() | {"secant"}
+    its_own = {"secant", "extra_updates"}
+    assert vars(H).keys() == vars(LbfgsInvHessProduct(H.sk, H.yk)).keys() | its_own
 
 
 def test_what_it_does_not_have_is_an_attribute_error():

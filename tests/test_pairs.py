@@ -35,15 +35,17 @@ def start(seed=0, n=N):
 
 @pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize("secant", [0, 1])
-def test_the_model_is_that_of_the_rounded_pairs(bounded, secant):
+@pytest.mark.parametrize("extra", [0, 2])
+def test_the_model_is_that_of_the_rounded_pairs(bounded, secant, extra):
     box = (np.full(N, -2.0), np.full(N, 0.8)) if bounded else (None, None)
-    solver = core_solver(start(), *box, maxcor=5, compact=False, pairs=32, secant=secant)
+    options = {"secant": secant, "extra_updates": extra}
+    solver = core_solver(start(), *box, maxcor=5, compact=False, pairs=32, **options)
     lower, upper = (np.full(N, -np.inf), np.full(N, np.inf)) if not bounded else box
     for _ in drive(solver, rosen_fg, 25):
         S, Y, factors = solver._pairs()
         theta = factors[-1] * (Y[-1] @ Y[-1]) / (S[-1] @ Y[-1])
         assert solver._details["theta"] == pytest.approx(theta, rel=1e-12)
-        B = bfgs_matrix(S, Y, theta, factors)
+        B = bfgs_matrix(S, Y, theta, factors, extra)
         x, g = solver.x, solver.jac
         if bounded:
             x_cauchy, _, _ = cauchy_point(x, g, lower, upper, B)
@@ -213,7 +215,8 @@ def test_random_problems_end_where_they_should():
         run = {"x0": problem.x0, "fun": problem.fg, "jac": True, "bounds": problem.bounds}
         single, double = (minimize_lbfgsb(**run, **p, ftol=0, maxiter=500) for p in (FLOAT32, {}))
         assert single.success
-        assert single.fun == pytest.approx(double.fun, rel=1e-6, abs=1e-6)
+        # Some have more than one minimum, of nearly the same f.
+        assert single.fun == pytest.approx(double.fun, rel=1e-4, abs=1e-6)
 
 
 # --- the option ---------------------------------------------------------------------------
