@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbfgsb import _durable
-from lbfgsb._core.base_solver import FEW_VARIABLES, BaseSolver
+from lbfgsb._core.base_solver import FEW_VARIABLES, BaseSolver, updates_again
 from lbfgsb._core.slope_monitor import describe
 from lbfgsb._endings import ENDS, Limit, ending
 from lbfgsb._hess_inv import LazyInvHessProduct
@@ -641,6 +641,7 @@ def result_of(content: Content) -> Result:
     """Return the result that the file of a run has, a checkpoint as ever."""
     header, (snapshot,) = content
     memory = Memory(snapshot=snapshot)
+    again = updates_again(snapshot["secant"], int(snapshot["options"]["extra_updates"]))
     said = {name: _number(header["result"][name]) for name in _NUMBERS if name != "message"}
     result = Result(
         x=snapshot["x"].copy(),
@@ -652,9 +653,7 @@ def result_of(content: Content) -> Result:
         status=said["status"],
         message=header["result"]["message"],
         success=said["success"],
-        hess_inv=LazyInvHessProduct(
-            memory, *snapshot["S"].shape[::-1], int(snapshot["options"]["extra_updates"])
-        ),
+        hess_inv=LazyInvHessProduct(memory, *snapshot["S"].shape[::-1], again),
         projected_gradient=said["projected_gradient"],
         gradient_mismatch=said["gradient_mismatch"],
     )

@@ -113,7 +113,7 @@ class LazyInvHessProduct(InvHessProduct):
     n, k : int
         The size of the operator, and the number of pairs.
     extra_updates : int
-        How many of them are used twice, at most.
+        How many of them are used twice.
     """
 
     _waiting: tuple[HasPairs, int, int, int]

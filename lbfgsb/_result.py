@@ -218,7 +218,7 @@ def make_result(solver: BaseSolver, memory: Memory) -> Result:
         status=status,
         message=message,
         success=success,
-        hess_inv=LazyInvHessProduct(memory, solver.n, solver._pair_count, solver._extra_updates),
+        hess_inv=LazyInvHessProduct(memory, solver.n, solver._pair_count, solver._updates_again),
         projected_gradient=solver.projected_gradient,
         gradient_mismatch=solver.gradient_mismatch,
     )

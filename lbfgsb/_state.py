@@ -48,7 +48,7 @@ class State(OptimizeResult):
         "jac": lambda s: s.jac,
         "nfev": lambda s: s.nfev,
         "njev": lambda s: s.njev,
-        "hess_inv": lambda s: InvHessProduct(*s._pairs(), s._extra_updates),
+        "hess_inv": lambda s: InvHessProduct(*s._pairs(), s._updates_again),
         "projected_gradient": lambda s: s.projected_gradient,
         "steplength": lambda s: s.steplength,
         "active_bounds": lambda s: s.active_bounds,

@@ -7,7 +7,8 @@ from libc.math cimport NAN
 from libc.string cimport memcpy
 
 from lbfgsb._core.box cimport box_free_all, box_set_path
-from lbfgsb._core.compact cimport Compact, compact_get_column, compact_reset, tiles_from
+from lbfgsb._core.compact cimport (Compact, compact_get_column, compact_reset, extra_updates,
+                                   tiles_from)
 from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_read
 from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.line_search cimport line_search_promise
@@ -54,6 +55,11 @@ def pairs_in(dict snapshot):
     if scale is not None:
         S, Y = S * scale, Y / scale
     return S, Y, factors_in(snapshot)
+
+
+def updates_again(const double[::1] secant, Py_ssize_t most):
+    """Return how many of the newest pairs with these factors (k,) are used twice, `most` at most."""
+    return extra_updates(&secant[0] if len(secant) else NULL, len(secant), most)
 
 
 cdef object factors_in(dict snapshot):
@@ -433,8 +439,13 @@ cdef class BaseSolver:
 
     @property
     def _extra_updates(self):
-        """How many of the newest pairs update B twice, at most."""
+        """How many of the newest pairs update B twice, at most: as chosen if it was not given."""
         return self.s.B.extra
+
+    @property
+    def _updates_again(self):
+        """How many do."""
+        return self.s.B.updates - self.s.B.k
 
     @property
     def _pair_count(self):

@@ -11,7 +11,8 @@ ctypedef struct Compact:
     Py_ssize_t tiles         # ceil(n / LANES)
     Py_ssize_t m             # pairs kept at most
     Py_ssize_t k             # pairs held
-    Py_ssize_t extra         # of which so many of the newest, at most, update B twice
+    Py_ssize_t extra         # of which so many of the newest, at most, update B twice: see
+    #                          extra_updates
     Py_ssize_t updates       # hence so many updates of B
     Py_ssize_t *order        # (m + min(extra, m),) the pair of each, in the order of the updates
     double theta             # c yᵀy / sᵀy of the newest pair, 1 without pairs
@@ -45,6 +46,7 @@ ctypedef struct Curvature:
 
 
 cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil
+cdef Py_ssize_t extra_updates(const double *secant, Py_ssize_t k, Py_ssize_t most) noexcept nogil
 cdef Py_ssize_t most_updates(const Compact *B) noexcept nogil
 cdef void compact_reset(Compact *B) noexcept nogil
 cdef bint compact_take_candidate(Compact *B, const double *products, Py_ssize_t stride,

@@ -25,13 +25,15 @@ matrix. Of W' = [C Y  theta S] the factors go into M: with W as it is,
 while R, L, S and Y stay what they are; theta = c yᵀy / sᵀy of the newest pair. So the pairs that
 are stored are plain differences, and no inner product of them has a factor.
 
-B is not made by one update with each pair: after all of them, oldest first, the newest `extra` ones
-update it once more. An update with the next pair takes B away from the secant equations of those
-before; the second round brings it back near to them (M. Al-Baali, Improved Hessian approximations
-for the limited memory BFGS method, Numerical Algorithms 22 (1999), 99-112). In the formulas the
-pairs are then those of the updates, `order`, some of them twice. That changes neither what is
-stored nor a pass over W: with E the columns of I that repeat what is used again, W E takes the
-place of W, so what is kept of M is E M Eᵀ.
+B is not made by one update with each pair: after all of them, oldest first, the newest update it
+once more. An update with the next pair takes B away from the secant equations of those before; the
+second round brings it back near to them (M. Al-Baali, Improved Hessian approximations for the
+limited memory BFGS method, Numerical Algorithms 22 (1999), 99-112). Of a quadratic they all hold;
+where the curvature changes, those of before do not deserve it. c says where that was, and the
+second round begins after it (`extra_updates`). In the formulas the pairs are then those of the
+updates, `order`, some of them twice. That changes neither what is stored nor a pass over W: with E
+the columns of I that repeat what is used again, W E takes the place of W, so what is kept of M is
+E M Eᵀ.
 
 Only inner products of pairs are kept besides S and Y. An entry is computed once, when its newer
 pair comes, by the kernel that could compute it again to the same bits; when the oldest pair
@@ -51,6 +53,8 @@ from lbfgsb._core.team cimport SUMS, Room, carve, padded, run_chunks
 # The factors that are taken from f; beyond, a cubic is no model of it over the step.
 cdef double LEAST_FACTOR = 1.0 / 3
 cdef double LARGEST_FACTOR = 3
+# A step along which f is a parabola, nearly, has a factor between this and its reciprocal.
+cdef double PARABOLA = 1.25
 # By which part of itself sᵀy may differ from what the slopes say: more, and rounding or a bent path
 # has come between the two, so that f along d says nothing of s.
 cdef double SAME = 0.01
@@ -86,9 +90,19 @@ cdef Py_ssize_t most_updates(const Compact *B) noexcept nogil:
     return B.m + min(B.m, B.extra)
 
 
+cdef Py_ssize_t extra_updates(const double *secant, Py_ssize_t k, Py_ssize_t most) noexcept nogil:
+    """How many of the newest of k pairs with these factors are used twice: those since the last
+    step that was far from a parabola, but `most` at most."""
+    cdef Py_ssize_t count = 0
+    while (count < min(k, most) and secant[k - 1 - count] * PARABOLA >= 1
+            and secant[k - 1 - count] <= PARABOLA):
+        count += 1
+    return count
+
+
 cdef void hold(Compact *B, Py_ssize_t k) noexcept nogil:
-    """B has k pairs: so they make these updates."""
-    cdef Py_ssize_t i, again = min(k, B.extra)
+    """B has k pairs, whose factors are set: so they make these updates."""
+    cdef Py_ssize_t i, again = extra_updates(B.secant, k, B.extra)
     B.k, B.updates = k, k + again
     for i in range(k):
         B.order[i] = i
@@ -144,6 +158,7 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
         return True
     # The oldest pair leaves; its columns of W will hold the next candidate.
     memmove(B.secant, B.secant + 1, B.m * sizeof(double))
+    hold(B, B.m)
     oldest_s, oldest_y = B.columns[0], B.columns[1]
     memmove(B.columns, B.columns + 2, 2 * B.m * sizeof(Py_ssize_t))
     if B.narrow:    # else all units are 1
@@ -212,6 +227,7 @@ cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const do
     cdef const double *products = B.team.total + SUMS
     cdef PairContext v
     v.B, v.s, v.y, v.pair, v.oldest = B, s, y, i, oldest
+    B.secant[i] = secant
     hold(B, i + 1)
     if B.narrow:
         B.unit[2 * i] = power_of_two(largest(s, B.n)) if units == NULL else units[0]
@@ -221,7 +237,6 @@ cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const do
     if B.gram != NULL:
         set_gram(B.gram, B.ld, 2 * i, count, products, 2)
         set_gram(B.gram, B.ld, 2 * i + 1, count, products + 1, 2)
-    B.secant[i] = secant
     B.theta = products[2 * count - 1] / products[2 * count - 3] * secant
     return products[2 * count - 3]
 

@@ -135,7 +135,8 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     """The bytes that a solver of n variables needs, with the options already set.
 
     A `kept` of NULL says that there are more than a machine can have. Otherwise solver_place comes
-    next, if the memory is not from solver_create. Chooses maxcor and extra_updates if the options leave them open.
+    next, if the memory is not from solver_create. Chooses maxcor and extra_updates if the options
+    leave them open.
     """
     cdef Py_ssize_t m, most, columns, pairs
     cdef Room room = Room(NULL, NULL)

@@ -95,10 +95,12 @@ def projected_path(x, g, lower, upper, t):
 
 
 def updates(S, Y, secant, extra):
-    """The s and c y of each update: all pairs, oldest first, then the newest `extra` once more."""
-    Y = Y if secant is None else Y * np.reshape(secant, (-1, 1))
-    once = [*zip(S, Y, strict=True)]
-    return once + once[len(S) - min(len(S), extra) :]
+    """The s and c y of each update: all pairs, oldest first, then up to `extra` of the newest once
+    more, those after the last with a factor far from 1."""
+    secant = np.ones(len(S)) if secant is None else secant
+    far = np.flatnonzero((secant > 1.25) | (1.25 * secant < 1))
+    begin = max(len(S) - extra, 0, *(far + 1))
+    return [(S[i], secant[i] * Y[i]) for i in [*range(len(S)), *range(begin, len(S))]]
 
 
 def bfgs_matrix(S, Y, theta, secant=None, extra=0):
@@ -218,7 +220,7 @@ def states(draw, decades=3.0, largest=8):
             lower[i] = x[i]
         if kind in ("fixed", "at upper"):
             upper[i] = x[i]
-    secant = rng.uniform(1 / 3, 3, size=k) if draw(st.booleans()) else np.ones(k)
+    secant = draw(st.sampled_from([1, 1.2, 3])) ** rng.uniform(-1, 1, size=k)
     memory = {"S": S, "Y": Y, "secant": secant, "extra": draw(st.integers(0, 7))}
     return SimpleNamespace(n=n, x=x, g=g, lower=lower, upper=upper, **memory)
 
