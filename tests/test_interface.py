@@ -90,6 +90,7 @@ def test_signature():
         "fun_precision": None,
         "secant": "modified",
         "pairs": "float64",
+        "extra_updates": None,
         "workspace": None,
         "args": (),
         "x_shape": None,

@@ -563,8 +563,9 @@ def test_pairs_are_kept_whatever_the_scale_of_f_is():
         f, g = rosen_fg(x)
         return 1e20 * f, 1e20 * g
 
-    part = minimize(x0=[-1.2, 1.0], fun=fun, jac=True, maxiter=8, bounds=[(-9, 9)] * 2)
-    rest = minimize(x0=part.x, fun=fun, jac=True, checkpoint=part, maxiter=8, bounds=[(-8, 9)] * 2)
+    run = {"fun": fun, "jac": True, "maxcor": 10, "maxiter": 8}
+    part = minimize(x0=[-1.2, 1.0], bounds=[(-9, 9)] * 2, **run)
+    rest = minimize(x0=part.x, checkpoint=part, bounds=[(-8, 9)] * 2, **run)
     assert rest.hess_inv.n_corrs == part.hess_inv.n_corrs == 8
 
 

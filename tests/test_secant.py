@@ -259,7 +259,7 @@ def test_threads_change_no_bit(threads):
 
 
 @pytest.mark.parametrize(
-    ("n", "maxcor"), [(1, 10), (2, 10), (3, 30), (32, 30), (33, 10), (1000, 10)]
+    ("n", "maxcor"), [(1, 6), (2, 6), (3, 30), (32, 30), (33, 10), (1000, 10)]
 )
 def test_maxcor_is_chosen_by_the_number_of_variables(n, maxcor):
     solver = Solver(np.ones(n))
