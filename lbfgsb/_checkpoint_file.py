@@ -46,7 +46,7 @@ from lbfgsb._options import BEFORE
 from lbfgsb._result import Memory, Result
 from lbfgsb._types import Vector
 
-FORMAT = 1
+FORMAT = 2
 _MARK = "lbfgsb-checkpoint"
 # A zip begins with a local header of 30 bytes and the name of the first member.
 _BEGIN, _NAME_AT = b"PK\x03\x04", 30
@@ -114,6 +114,7 @@ FIELDS: dict[str, Field] = {
     "upper": Field(_FLOAT, ("n",)),
     "scale": Field(_FLOAT, ("n",)),
     "theta": Field(_FLOAT, (), always=True),
+    "diagonal": Field(_FLOAT, ("n",), since=2),  # of few variables
     "numbers": Field(_FLOAT, (11,), always=True),
     "counts": Field(_INT, (7,), always=True),
     "phase": Field(_INT, (3,), always=True),

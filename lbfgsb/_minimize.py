@@ -71,6 +71,7 @@ def minimize_lbfgsb(
     secant: Literal["modified", "standard"] = "modified",
     pairs: Literal["float64", "float32"] = "float64",
     extra_updates: int | None = None,
+    initial_scaling: Literal["diagonal", "scalar"] | None = None,
     workspace: str | os.PathLike[str] | None = None,
     args: Any = (),
     x_shape: Sequence[int] | None = None,
@@ -209,8 +210,13 @@ def minimize_lbfgsb(
     extra_updates : int, optional
         So many of the newest pairs update the model once more when all have done so, which brings
         it back to the curvature that earlier pairs told and saves evaluations (Al-Baali [6]_). By
-        default 10, or 2n of fewer than five variables, and 0 with ``secant='standard'``: that is
-        the algorithm of [1]_ as it stands.
+        default 10, or 2n of fewer than five variables, and 0 with ``secant='standard'``. Pairs of
+        before the last step along which f was far from a parabola do not.
+    initial_scaling : {'diagonal', 'scalar'}, optional
+        What the pairs update: a diagonal matrix that learns how f is curved along each variable
+        (Gilbert and Lemaréchal [7]_), by default for up to 32 variables, or a multiple of the
+        identity, by default with ``secant='standard'``, which thus gives the algorithm of [1]_ as
+        it stands. For more variables it is always the latter.
     workspace : path, optional
         A folder: the solver's memory is in a file there, which has no name and is gone with the
         solver and its result. For pairs, some 160 bytes a variable, that the machine's memory has
@@ -275,6 +281,8 @@ def minimize_lbfgsb(
        unconstrained optimization, J. Optimization Theory and Applications 102 (1999), 147-167.
     .. [6] M. Al-Baali, Improved Hessian approximations for the limited memory BFGS method,
        Numerical Algorithms 22 (1999), 99-112.
+    .. [7] J. C. Gilbert and C. Lemaréchal, Some numerical experiments with variable-storage
+       quasi-Newton algorithms, Mathematical Programming 45 (1989), 407-435.
 
     Examples
     --------
@@ -308,7 +316,7 @@ def minimize_lbfgsb(
         *(maxcor, None if callable(ftarget) else ftarget, ftol, 0.0 if callable(gtol) else gtol),
         *(maxiter, maxfun, maxls, max_steplength, ftol_linesearch, gtol_linesearch),
         *(xtol_linesearch, eps_SY, is_check_factorizations, threads, fun_precision, secant, pairs),
-        extra_updates,
+        *(extra_updates, initial_scaling),
     )
     options = as_options_again(_OPTIONS, values)
     scale = as_scale(x_scale, start.size)
@@ -410,7 +418,7 @@ _OPTIONS = (
     *("maxcor", "ftarget", "ftol", "gtol", "maxiter", "maxfun", "maxls", "max_steplength"),
     *("ftol_linesearch", "gtol_linesearch", "xtol_linesearch", "eps_SY"),
     *("is_check_factorizations", "threads", "fun_precision", "secant", "pairs"),
-    "extra_updates",
+    *("extra_updates", "initial_scaling"),
 )
 
 
@@ -475,8 +483,7 @@ def _go_on(
         lower, upper = solver._bounds
         del solver  # its memory too
         solver = BaseSolver(result.x, lower, upper, options, scale, allocate)
-    chosen = {"maxcor": solver.maxcor, "extra_updates": solver._extra_updates}
-    over = is_over(found, options.values() | chosen)
+    over = is_over(found, solver._chosen)
     if over:
         solver._stop_reason = why_stopped(found.header["result"]["stopped"])
     return solver, _resume(solver, result.x, result, reopen=not over)

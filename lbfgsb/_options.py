@@ -111,6 +111,7 @@ def _check(
     secant: str = "modified",
     pairs: str = "float64",
     extra_updates: int | None = None,
+    initial_scaling: str | None = None,
     is_check_factorizations: bool = False,
     **options: Any,
 ) -> CheckedOptions:
@@ -133,6 +134,8 @@ def _check(
         values["extra_updates"] = as_integer("extra_updates", extra_updates, 0)
     if ftarget is not None:
         values["ftarget"] = as_number("ftarget", ftarget, None)
+    if initial_scaling is not None:
+        values["initial_scaling"] = _number_of("initial_scaling", initial_scaling)
     values["threads"] = _as_threads(threads)
     try:
         return CheckedOptions(values)
@@ -157,7 +160,11 @@ def _as_threads(threads: Any) -> int:
 
 
 # The core's numbers for the words of options that have words alone.
-_WORDS = {"secant": {"standard": 0, "modified": 1}, "pairs": {"float64": 64, "float32": 32}}
+_WORDS = {
+    "secant": {"standard": 0, "modified": 1},
+    "pairs": {"float64": 64, "float32": 32},
+    "initial_scaling": {"scalar": 0, "diagonal": 1},
+}
 
 
 def _number_of(name: str, value: Any) -> int:
@@ -168,7 +175,7 @@ def _number_of(name: str, value: Any) -> int:
 
 
 # What options that came later were in runs before them.
-BEFORE = {"extra_updates": 0}
+BEFORE = {"extra_updates": 0, "initial_scaling": 0}
 
 
 def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,6 +201,9 @@ def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
     if options["extra_updates"] == -1:
         options["extra_updates"] = None
     for name, words in _WORDS.items():
+        if values[name] == _DEFAULTS[name] == -1:
+            options[name] = None
+            continue
         word = next((word for word, number in words.items() if number == values[name]), None)
         if word is None:
             raise ValueError(f"the option {name} is no number that stands for a word")

@@ -44,8 +44,8 @@ class Solver(BaseSolver):
     **options
         ``maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch,
         gtol_linesearch, xtol_linesearch, eps_SY, is_check_factorizations, threads,
-        fun_precision, secant, pairs, extra_updates``, as in `minimize_lbfgsb` and with its
-        defaults.
+        fun_precision, secant, pairs, extra_updates, initial_scaling``, as in `minimize_lbfgsb` and
+        with its defaults.
 
     Attributes
     ----------

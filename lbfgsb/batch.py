@@ -75,6 +75,7 @@ def minimize_batch(
     secant: Literal["modified", "standard"] = "modified",
     pairs: Literal["float64", "float32"] = "float64",
     extra_updates: int | None = None,
+    initial_scaling: Literal["diagonal", "scalar"] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     **unknown: Never,
 ) -> OptimizeResult:
@@ -103,7 +104,7 @@ def minimize_batch(
         addresses (integers of a pointer's size), or of float64, shape (B,) or (B, d), C-contiguous
         along the rows, of which each problem gets the address of its row.
     maxcor, ftarget, ftol, gtol, maxiter, maxfun, maxls, max_steplength, ftol_linesearch, \
-    gtol_linesearch, xtol_linesearch, eps_SY, secant, pairs, extra_updates
+    gtol_linesearch, xtol_linesearch, eps_SY, secant, pairs, extra_updates, initial_scaling
         For each problem, as in `minimize_lbfgsb` and with its defaults.
     callback : callable or iterable of callables, optional
         ``callback(intermediate_result)`` after each call of `fun`, with the fields of the result as
@@ -200,6 +201,7 @@ def minimize_batch(
         secant=secant,
         pairs=pairs,
         extra_updates=extra_updates,
+        initial_scaling=initial_scaling,
     )
     scale = as_scale(x_scale, n)
     callbacks = as_callbacks(callback)

@@ -50,6 +50,9 @@ cdef enum:
     # Values of the option `secant`: B s = y, or B s = c y with what f says of the curvature.
     LBFGSB_SECANT_STANDARD = 0
     LBFGSB_SECANT_MODIFIED = 1
+    # Values of the option `initial_scaling`: what the pairs update, for few variables.
+    LBFGSB_SCALING_SCALAR = 0
+    LBFGSB_SCALING_DIAGONAL = 1
 
 
 ctypedef struct lbfgsb_result:
@@ -92,6 +95,8 @@ ctypedef struct lbfgsb_options:
     #                              memory; of no effect up to 32 variables
     Py_ssize_t extra_updates     # -1: as many as pay; of the model, with the newest pairs, at most
     #                              maxcor
+    int initial_scaling          # -1: LBFGSB_SCALING_DIAGONAL, but scalar with the standard secant
+    #                              equation; always scalar for more than 32 variables
 
 
 # Sets the first `size` bytes of the options; call lbfgsb_default_options.

@@ -40,7 +40,7 @@ SAMPLERS = ("sobol", "lhs", "uniform")
 _OF_SOLVER = (
     *("maxcor", "ftarget", "ftol", "gtol", "maxiter", "maxfun", "maxls", "max_steplength"),
     *("ftol_linesearch", "gtol_linesearch", "xtol_linesearch", "eps_SY", "threads", "x_scale"),
-    *("fun_precision", "secant", "pairs", "extra_updates"),
+    *("fun_precision", "secant", "pairs", "extra_updates", "initial_scaling"),
 )
 _OF_GRADIENT = ("eps", "finite_diff_rel_step")
 _OF_FUN = ("args", "x_shape")

@@ -27,6 +27,7 @@ cdef class BaseSolver:
     cdef dict kept_pairs(self, bint copied=*)
     cdef object columns(self, Py_ssize_t offset)
     cdef dict snapshot(self, bint copied=*)
+    cdef object first_matrix(self)
     cdef int set_pairs(self, S, Y, const double[::1] secant,
                        const double[:, ::1] units) except -1
     cdef object _square(self, const double *gram)

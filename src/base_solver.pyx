@@ -438,9 +438,9 @@ cdef class BaseSolver:
         return self.s.B.m
 
     @property
-    def _extra_updates(self):
-        """How many of the newest pairs update B twice, at most: as chosen if it was not given."""
-        return self.s.B.extra
+    def _chosen(self):
+        """All options, those that were left open as chosen."""
+        return <dict>self.s.options
 
     @property
     def _updates_again(self):
@@ -577,6 +577,7 @@ cdef class BaseSolver:
             'version': 1, 'options': <dict>s.options,
             'x': self.kept(&s.box.x, copied), 'g': self.kept(&s.box.g, copied),
             **self.kept_pairs(copied),
+            **({'diagonal': self.first_matrix()} if s.few.diagonal and s.B.k > 0 else {}),
             'lower': self.kept(&s.box.lower, copied) if s.box.bounded else None,
             'upper': self.kept(&s.box.upper, copied) if s.box.bounded else None,
             'theta': s.B.theta,
@@ -622,6 +623,8 @@ cdef class BaseSolver:
             p = snapshot['p'][2 * drop:]
             for i in range(2 * k):
                 s.B.p[i] = p[i]
+        if s.few.diagonal and 'diagonal' in snapshot:
+            self._set_vector(s.few.first, snapshot['diagonal'])
         s.B.theta = snapshot['theta']
         (s.f, s.f_old, s.first_alpha, s.steplength, s.box.norm, s.box.g_free_squared,
          s.box.t_min, precision, s.noise, s.f_low, s.gain) = snapshot['numbers']
@@ -661,7 +664,11 @@ cdef class BaseSolver:
         """
         if self.s.box.scaled:
             S, Y = S / self._scale, Y * self._scale
+        kept = secant is None and self.s.few.diagonal and self._are_held(S, Y)
+        diagonal = self.first_matrix() if kept else None
         self.set_pairs(S, Y, self._factors_kept(S, Y) if secant is None else secant, None)
+        if kept:
+            self._set_vector(self.s.few.first, diagonal)
 
     cdef int set_pairs(self, S, Y, const double[::1] secant, const double[:, ::1] units) except -1:
         """Hold these pairs, changes of x / x_scale and of the gradient there, of float64, or of
@@ -679,6 +686,15 @@ cdef class BaseSolver:
             with nogil:
                 solver_set_pair(&self.s, i, &s[0], &y[0], units_i, secant[i])
         return 0
+
+    cdef object first_matrix(self):
+        """The diagonal of the matrix that H is updated from, of few variables."""
+        return np.array(<double[:self.n]>self.s.few.first)
+
+    def _are_held(self, S, Y):
+        """Return whether these, changes of x / x_scale and of the gradient there, are the pairs."""
+        held_S, held_Y, _ = pairs_in(self._kept_pairs() | {'scale': None})
+        return len(held_S) > 0 and np.array_equal(S, held_S) and np.array_equal(Y, held_Y)
 
     def _factors_kept(self, S, Y):
         """Return a factor (k,) for each pair: that which it has now, 1 if it is a new one."""

@@ -23,7 +23,7 @@ cdef extern from *:
     #include <stddef.h>
     #include "lbfgsb.h"
     /* Where the options of the first release end: no caller has fewer. */
-    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, extra_updates) + sizeof(int))
+    #define LBFGSB_FIRST_SIZE (offsetof(lbfgsb_options, initial_scaling) + sizeof(int))
     /* From maxcor to the end the options are those of the core, in the same order. */
     #define LBFGSB_CORE struct __pyx_t_6lbfgsb_5_core_7options_Options
     #define LBFGSB_SHARED_SIZE (sizeof(lbfgsb_options) - offsetof(lbfgsb_options, maxcor))
@@ -31,14 +31,14 @@ cdef extern from *:
     #define LBFGSB_MINE(name) struct __pyx_t_6lbfgsb_13cython_lbfgsb_##name
     #define LBFGSB_CHECK_SIZES() \\
         _Static_assert(sizeof(LBFGSB_MINE(lbfgsb_options)) == sizeof(lbfgsb_options) \\
-                       && offsetof(LBFGSB_MINE(lbfgsb_options), extra_updates) \\
-                          == offsetof(lbfgsb_options, extra_updates) \\
+                       && offsetof(LBFGSB_MINE(lbfgsb_options), initial_scaling) \\
+                          == offsetof(lbfgsb_options, initial_scaling) \\
                        && sizeof(LBFGSB_MINE(lbfgsb_result)) == sizeof(lbfgsb_result) \\
                        && sizeof(LBFGSB_MINE(lbfgsb_solver)) == sizeof(lbfgsb_solver), \\
                        "lbfgsb.h and cython_lbfgsb.pxd differ"); \\
         _Static_assert(sizeof(LBFGSB_CORE) - LBFGSB_SHARED_SIZE == offsetof(LBFGSB_CORE, maxcor) \\
-                       && sizeof(LBFGSB_CORE) - offsetof(LBFGSB_CORE, extra_updates) \\
-                          == sizeof(lbfgsb_options) - offsetof(lbfgsb_options, extra_updates), \\
+                       && sizeof(LBFGSB_CORE) - offsetof(LBFGSB_CORE, initial_scaling) \\
+                          == sizeof(lbfgsb_options) - offsetof(lbfgsb_options, initial_scaling), \\
                        "lbfgsb.h and options.pxd differ")
     """
     void LBFGSB_CHECK_SIZES() noexcept

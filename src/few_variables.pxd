@@ -8,6 +8,9 @@ from lbfgsb._core.team cimport Room
 
 ctypedef struct FewVariables:
     bint used                # n <= FEW; else the buffers are not there
+    bint diagonal            # the first matrix is no multiple of I
+    double *first            # (FEW,) the diagonal of the matrix that H is updated from; zeros
+    #                          beyond n
     double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
     double *alpha            # (updates of B,) work of the two-loop recursion
     double *step             # (FEW,) from x to the minimiser of the model; zeros beyond n
@@ -27,6 +30,7 @@ ctypedef struct FewVariables:
 cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept nogil
 cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
                         bint was_full) noexcept nogil
+cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept nogil
 cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
                            CauchyPoint *cauchy) noexcept nogil
 cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,

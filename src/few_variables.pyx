@@ -5,7 +5,7 @@ from the same pairs. There the work is O(m³) and O(m² + n); for few variables 
 less than 2m x 2m ones, and no inner products of pairs have to be kept:
 
     H v                     J. Nocedal, Mathematics of Computation 35 (1980), 773-782
-    B                       the BFGS updates of theta I with the pairs, oldest first, O(m n²)
+    B                       the BFGS updates with the pairs, oldest first, O(m n²)
                             (in both, c y in the place of y, and the newest pairs twice: see
                             compact.pyx)
     x_cauchy                algorithm CP of Byrd, Lu, Nocedal and Zhu (1995), with the derivatives
@@ -13,13 +13,22 @@ less than 2m x 2m ones, and no inner products of pairs have to be kept:
     the minimiser over F    B_FF (x - x₀)_F = -g_F - B_FA z_A, F free and A at bounds at x_cauchy,
                             x₀ the iterate and z = x_cauchy - x₀
 
-The last equation has no x_cauchy in its free part: the minimiser over F depends on A alone.
+What H is updated from is not theta⁻¹ I here but a diagonal matrix, which learns from each pair how
+f is curved along each variable: variables of different sizes need no x_scale then. It is kept
+beside the pairs, since it knows of pairs that have left. (In the compact form all inner products of
+pairs would change with it.)
+
+    the first matrix        J. C. Gilbert and C. Lemaréchal, Some numerical experiments with
+                            variable-storage quasi-Newton algorithms, Mathematical Programming 45
+                            (1989), 407-435
+
+The last equation of the table before has no x_cauchy in its free part: the minimiser over F depends on A alone.
 """
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
-from lbfgsb._core.compact cimport most_updates
+from lbfgsb._core.compact cimport compact_get_column, most_updates
 from lbfgsb._core.dense cimport factor, solve_upper
 from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.team cimport carve, padded
@@ -32,6 +41,7 @@ cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept no
     """Take the buffers; B has its sizes."""
     cdef Py_ssize_t n = B.n
     few.ld, few.ld_R = padded(n), padded(n) + LANES
+    few.first = <double *>carve(&room.kept, FEW, sizeof(double))
     few.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     few.alpha = <double *>carve(&room.work, most_updates(B), sizeof(double))
     few.step = <double *>carve(&room.work, FEW, sizeof(double))
@@ -53,13 +63,65 @@ cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
     """B's newest pair is a new one with this sᵀy; the oldest has left if B was full."""
     if was_full:
         memmove(few.rho, few.rho + 1, (B.k - 1) * sizeof(double))
-    few.rho[B.k - 1] = 1 / s_y
+    few_set_pair(few, B, s_y)
+
+
+cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept nogil:
+    """B has got a newest pair, with this sᵀy."""
+    cdef Py_ssize_t newest = B.k - 1
+    few.rho[newest] = 1 / s_y
+    if newest == 0 or not few.diagonal:
+        begin_first(few, B)
+    if few.diagonal:
+        compact_get_column(B, 2 * newest, few.d)
+        compact_get_column(B, 2 * newest + 1, few.t)
+        if not update_first(few.first, few.d, few.t, B.secant[newest] / s_y, B.n):
+            begin_first(few, B)
+
+
+cdef void begin_first(FewVariables *few, const Compact *B) noexcept nogil:
+    cdef Py_ssize_t i
+    memset(few.first, 0, FEW * sizeof(double))
+    for i in range(B.n):
+        few.first[i] = 1 / B.theta
+
+
+cdef double weighted(const double *v, const double *weight, Py_ssize_t n) noexcept nogil:
+    """The sum of weight_i v_i²."""
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(n):
+        total += weight[i] * v[i] * v[i]
+    return total
+
+
+cdef bint update_first(double *D, const double *s, const double *y, double rho,
+                       Py_ssize_t n) noexcept nogil:
+    """D (n,) becomes the inverse of the diagonal of the BFGS update of D⁻¹, scaled before and after
+    so that yᵀD y rho = 1, as it is where D y = s (Gilbert and Lemaréchal, 1989). rho is 1 / sᵀy.
+
+    With c y in the place of y, rho is c / sᵀy. Returns False, with D spoilt, if it is no positive
+    number everywhere.
+    """
+    cdef Py_ssize_t i
+    cdef double length = 0, scale = weighted(y, D, n) * rho, inverse
+    for i in range(n):
+        length += s[i] * s[i] / D[i]
+    for i in range(n):
+        inverse = scale / D[i] * (1 - s[i] / D[i] * s[i] / length) + rho * y[i] * y[i]
+        D[i] = 1 / inverse
+    scale = weighted(y, D, n) * rho
+    for i in range(n):
+        D[i] /= scale
+        if not (D[i] > 0 and isfinite(D[i])):
+            return False
+    return True
 
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
     """v (FEW,) = H v; v ends in zeros."""
     B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates, B.tiles,
-                    few.rho, B.secant, 1 / B.theta, v, few.alpha)
+                    few.rho, B.secant, few.first, v, few.alpha)
 
 
 cdef double inner(const double *u, const double *v, Py_ssize_t n) noexcept nogil:
@@ -92,7 +154,7 @@ cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
 cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
     """The matrix B from the pairs; False if rounding has made it indefinite."""
     return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates,
-                              B.n, B.tiles, few.rho, B.secant, B.theta, few.B)
+                              B.n, B.tiles, few.rho, B.secant, few.first, few.B)
 
 
 # --- the generalised Cauchy point ---------------------------------------------------------

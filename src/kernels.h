@@ -61,18 +61,18 @@ typedef struct {
 
     /* --- few variables (kernels_few.c) --- */
 
-    /* v = H v for the inverse BFGS matrix H of `pairs` pairs, columns s_0 y_0 s_1 y_1 ..., oldest
-       first, from gamma I on; rho[i] = 1 / s_i'y_i, H (secant[i] y_i) = s_i; v (tiles, LANES) ends
-       in zeros, tiles <= FEW / LANES; `alpha` (pairs,) is work */
+    /* v = H v for the inverse BFGS matrix H of `updates` with pairs, columns s_0 y_0 s_1 y_1 ...,
+       in this order, from the diagonal `first` on; rho[i] = 1 / s_i'y_i, H (secant[i] y_i) = s_i;
+       `first` and v (tiles, LANES) end in zeros, tiles <= FEW / LANES; `alpha` (updates,) is work */
     void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
-                     const double *rho, const double *secant, double gamma, double *v,
-                     double *alpha);
-    /* B (n, tiles * LANES) = the matrix of these pairs, from theta I on; 0 if rounding has made it
-       indefinite */
+                     const double *rho, const double *secant, const double *first,
+                     double *v, double *alpha);
+    /* B (n, tiles * LANES) = the inverse of that; 0 if rounding has made it indefinite */
     int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                        const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n, ptrdiff_t tiles,
-                       const double *rho, const double *secant, double theta, double *B);
+                       const double *rho, const double *secant, const double *first,
+                       double *B);
 
     /* --- small matrices (kernels_dense.c); rows start on 64 bytes, widths and ld are multiples of
        LANES --- */

@@ -25,12 +25,12 @@ cdef extern from "kernels.h" nogil:
         Panel float32
         void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                       const Py_ssize_t *order, Py_ssize_t updates, Py_ssize_t tiles,
-                      const double *rho, const double *secant, double gamma, double *v,
+                      const double *rho, const double *secant, const double *first, double *v,
                       double *alpha) noexcept nogil
         bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                          const Py_ssize_t *order, Py_ssize_t updates, Py_ssize_t n,
                          Py_ssize_t tiles, const double *rho, const double *secant,
-                         double theta, double *B) noexcept nogil
+                         const double *first, double *B) noexcept nogil
         void packed_gram(const double *packed, Py_ssize_t ncols, double *acc) noexcept nogil
         void lane_sum(const double *acc, Py_ssize_t count, double *out) noexcept nogil
         void dot(Py_ssize_t n, const double *a, const double *b, double *acc) noexcept nogil

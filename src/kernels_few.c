@@ -36,8 +36,8 @@ INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const in
  * and the alpha of its second loop are c times smaller, and all else is the same. */
 INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                            const ptrdiff_t *order, ptrdiff_t updates, const double *rho,
-                           const double *secant, double gamma, double *v, double *alpha,
-                           const int tiles)
+                           const double *secant, const double *first, double *v,
+                           double *alpha, const int tiles)
 {
     vec q[FEW / VLEN];
     for (int i = 0; i < tiles * PARTS; i++)
@@ -48,7 +48,7 @@ INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
         add_column(-alpha[i], W + cols[2 * p + 1], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
-        q[i] *= fill(gamma);
+        q[i] *= load(first + i * VLEN);
     for (ptrdiff_t i = 0; i < updates; i++) {
         ptrdiff_t p = order[i];
         double beta = rho[p] * column_dot(W + cols[2 * p + 1], ld, q, tiles);
@@ -60,30 +60,30 @@ INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 
 static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
-                     const double *rho, const double *secant, double gamma, double *v,
-                     double *alpha)
+                     const double *rho, const double *secant, const double *first,
+                     double *v, double *alpha)
 {
     if (tiles == 1)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, 1);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, 1);
     else if (tiles == 2)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, 2);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, 2);
     else if (tiles == 3)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, 3);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, 3);
     else
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, gamma, v, alpha, FEW / LANES);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, FEW / LANES);
 }
 
 /* Byrd, Nocedal and Schnabel (1994), (2.14): one update after the other, a row in registers. */
 INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                              const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n,
-                             const double *rho, const double *secant, double theta, double *B,
-                             const int tiles)
+                             const double *rho, const double *secant, const double *first,
+                             double *B, const int tiles)
 {
     enum { REGISTERS = FEW / VLEN };
     const int count = tiles * PARTS, stride = tiles * LANES;
     memset(B, 0, (size_t)(n * stride) * sizeof(double));
     for (ptrdiff_t i = 0; i < n; i++)
-        B[i * stride + i] = theta;
+        B[i * stride + i] = 1 / first[i];
     for (ptrdiff_t u = 0; u < updates; u++) {
         const ptrdiff_t p = order[u];
         const double *s = W + cols[2 * p], *y = W + cols[2 * p + 1];
@@ -116,15 +116,16 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
 
 static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                        const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n, ptrdiff_t tiles,
-                       const double *rho, const double *secant, double theta, double *B)
+                       const double *rho, const double *secant, const double *first,
+                       double *B)
 {
     if (tiles == 1)
-        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, 1);
+        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, first, B, 1);
     if (tiles == 2)
-        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, 2);
+        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, first, B, 2);
     if (tiles == 3)
-        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, 3);
-    return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, theta, B, FEW / LANES);
+        return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, first, B, 3);
+    return bfgs_matrix_tiles(W, ld, cols, order, updates, n, rho, secant, first, B, FEW / LANES);
 }
 
 void NAMED(lbfgsb_fill_few)(Kernels *kernels)

@@ -3,6 +3,8 @@
 cdef enum:
     FLOAT64 = 64
     FLOAT32 = 32
+    SCALAR = 0
+    DIAGONAL = 1
 
 
 ctypedef struct Options:
@@ -27,6 +29,8 @@ ctypedef struct Options:
     int secant               # 1: the modified secant equation, 0: the standard one
     int pairs                # bits of an entry of the pairs of long vectors: 64 or 32
     Py_ssize_t extra_updates  # of B, with the newest pairs; -1: as default_extra_updates says
+    int initial_scaling      # SCALAR or, for few variables, DIAGONAL; -1: that, but SCALAR in the
+    #                          plain algorithm
 
 
 cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil

@@ -37,6 +37,7 @@ cdef void default_options(Options *o) noexcept nogil:
     o.secant = 1
     o.pairs = FLOAT64
     o.extra_updates = -1
+    o.initial_scaling = -1
 
 
 cdef const char *wrong_option(const Options *o) noexcept nogil:
@@ -73,6 +74,8 @@ cdef const char *wrong_option(const Options *o) noexcept nogil:
         return 'pairs'
     if not o.extra_updates >= -1:
         return 'extra_updates'
+    if not -1 <= o.initial_scaling <= DIAGONAL:
+        return 'initial_scaling'
     return NULL
 
 
@@ -94,6 +97,7 @@ EXPECTED = {
     'secant': "'modified' or 'standard'",
     'pairs': "'float64' or 'float32'",
     'extra_updates': 'at least 0',
+    'initial_scaling': "'diagonal' or 'scalar'",
 }
 
 

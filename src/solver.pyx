@@ -24,13 +24,15 @@ from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauch
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pair, Curvature, most_updates, tiles_from)
-from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place)
+from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
+                                         few_set_pair)
 from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
                                        line_search_tell)
-from lbfgsb._core.options cimport FLOAT32, default_extra_updates, default_maxcor
+from lbfgsb._core.options cimport (DIAGONAL, FLOAT32, SCALAR, default_extra_updates,
+                                   default_maxcor)
 from lbfgsb._core.platform cimport platform_free
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_set_precision,
@@ -135,8 +137,7 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     """The bytes that a solver of n variables needs, with the options already set.
 
     A `kept` of NULL says that there are more than a machine can have. Otherwise solver_place comes
-    next, if the memory is not from solver_create. Chooses maxcor and extra_updates if the options
-    leave them open.
+    next, if the memory is not from solver_create. Chooses what the options leave open.
     """
     cdef Py_ssize_t m, most, columns, pairs
     cdef Room room = Room(NULL, NULL)
@@ -144,6 +145,8 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
         s.options.maxcor = default_maxcor(n)
     if s.options.extra_updates < 0:
         s.options.extra_updates = default_extra_updates(n, s.options.secant)
+    if s.options.initial_scaling < 0:
+        s.options.initial_scaling = DIAGONAL if s.options.secant else SCALAR
     m = s.options.maxcor
     most = m + min(m, s.options.extra_updates)
     team_set_threads(&s.team, s.options.threads, n)
@@ -157,6 +160,7 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     s.B.extra = s.options.extra_updates
     s.box.bounded, s.box.scaled = bounded, scaled
     s.few.used = n <= FEW and not s.options.compact
+    s.few.diagonal = s.few.used and s.options.initial_scaling == DIAGONAL
     s.B.narrow = s.options.pairs == FLOAT32 and not s.few.used
     s.B.panel = &s.B.simd.float32 if s.B.narrow else &s.B.simd.float64
     # What W is multiplied with at once: for few variables no more than the new pair.
@@ -623,7 +627,7 @@ cdef void solver_set_pair(SolverState *state, Py_ssize_t i, const double *s, con
     """Hold s and y (n,) as pair i, the newest, with this factor; see compact_set_pair."""
     cdef double s_y = compact_set_pair(&state.B, i, s, y, units, secant)
     if state.few.used:
-        state.few.rho[i] = 1 / s_y
+        few_set_pair(&state.few, &state.B, s_y)
 
 
 cdef Curvature curvature_of(const SolverState *s, double alpha, double slope) noexcept nogil:

@@ -96,6 +96,7 @@ class Options(ctypes.Structure):
         ("secant", ctypes.c_int),
         ("pairs", ctypes.c_int),
         ("extra_updates", ctypes.c_ssize_t),
+        ("initial_scaling", ctypes.c_int),
     )
 
 

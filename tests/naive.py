@@ -29,6 +29,7 @@ OPTIONS = {
     "check": True,
     "compact": True,
     "extra_updates": 0,
+    "initial_scaling": 0,
 }
 
 # B in the compact form, and as the matrix that serves for few variables.

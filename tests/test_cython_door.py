@@ -92,10 +92,11 @@ def test_the_defaults_are_those_of_minimize_lbfgsb():
     assert o.size == ctypes.sizeof(Options)
     assert o.ftarget == -np.inf
     assert (o.callback, o.callback_data, o.x_scale, o.fun_precision) == (None, None, None, 0)
-    assert (o.maxcor, o.secant, o.pairs, o.extra_updates) == (0, 1, 64, -1)
+    assert (o.maxcor, o.secant, o.pairs) == (0, 1, 64)
+    assert (o.extra_updates, o.initial_scaling) == (-1, -1)
     others = {name for name, _ in Options._fields_} - {
         "size", "ftarget", "callback", "callback_data", "x_scale", "fun_precision", "maxcor",
-        "secant", "pairs", "extra_updates",
+        "secant", "pairs", "extra_updates", "initial_scaling",
     }  # fmt: skip
     assert {name: getattr(o, name) for name in others} == {
         name: parameters[name].default for name in others
@@ -622,14 +623,14 @@ def declarations(path, comment):
         re.M,
     )
     names = [name for _, name in fields]
-    return statuses, fields[names.index("fun") : names.index("extra_updates") + 1]
+    return statuses, fields[names.index("fun") : names.index("initial_scaling") + 1]
 
 
 def test_the_header_and_the_pxd_declare_the_same():
     folder = Path(lbfgsb.get_include())
     header = declarations(folder / "lbfgsb.h", r"/\*.*?\*/")
     pxd = declarations(folder.parent / "cython_lbfgsb.pxd", r"#[^\n]*")
-    assert len(pxd[0]) == 15
+    assert len(pxd[0]) == 17
     assert len(pxd[1]) == len(Result._fields_) + len(Options._fields_)
     assert pxd == header
 

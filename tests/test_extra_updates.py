@@ -75,9 +75,10 @@ def test_how_many_at_most_is_chosen_by_n_unless_the_algorithm_is_to_be_the_plain
     n, secant, most
 ):
     solver = Solver(np.ones(n), secant=secant)
-    assert solver._extra_updates == most
-    assert pickle.loads(pickle.dumps(solver))._extra_updates == most
-    assert Solver(np.ones(n), secant=secant, extra_updates=3)._extra_updates == 3
+    assert solver._chosen["extra_updates"] == most
+    assert pickle.loads(pickle.dumps(solver))._chosen["extra_updates"] == most
+    given = Solver(np.ones(n), secant=secant, extra_updates=3)
+    assert given._chosen["extra_updates"] == 3
 
 
 @pytest.mark.parametrize(

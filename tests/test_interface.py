@@ -91,6 +91,7 @@ def test_signature():
         "secant": "modified",
         "pairs": "float64",
         "extra_updates": None,
+        "initial_scaling": None,
         "workspace": None,
         "args": (),
         "x_shape": None,

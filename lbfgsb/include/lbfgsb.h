@@ -61,6 +61,12 @@ enum {
     LBFGSB_SECANT_MODIFIED = 1
 };
 
+/* Values of the option `initial_scaling`: what the pairs update, for few variables. */
+enum {
+    LBFGSB_SCALING_SCALAR = 0,
+    LBFGSB_SCALING_DIAGONAL = 1
+};
+
 typedef struct {
     double fun;                  /* f at the solution; NaN if it has not been evaluated */
     double projected_gradient;   /* inf-norm of the projected gradient there */
@@ -101,6 +107,8 @@ typedef struct {
                                     memory; of no effect up to 32 variables */
     Py_ssize_t extra_updates;    /* -1: as many as pay; of the model, with the newest pairs, at
                                     most maxcor */
+    int initial_scaling;         /* -1: LBFGSB_SCALING_DIAGONAL, but scalar with the standard secant
+                                    equation; always scalar for more than 32 variables */
 } lbfgsb_options;
 
 typedef struct {
