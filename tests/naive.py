@@ -105,8 +105,8 @@ def updates(S, Y, secant, extra):
 
 
 def bfgs_matrix(S, Y, theta, secant=None, extra=0):
-    """B from the BFGS formula, pair by pair, begun with theta I; B s = c y with factors c."""
-    B = theta * np.eye(S.shape[1])
+    """B from the BFGS formula, pair by pair, begun with theta I or a diagonal theta; B s = c y with factors c."""
+    B = np.diag(np.broadcast_to(theta, S.shape[1]).astype(float))
     for s, y in updates(S, Y, secant, extra):
         Bs = B @ s
         B += np.outer(y, y) / (s @ y) - np.outer(Bs, Bs) / (s @ Bs)
@@ -159,7 +159,7 @@ def direction(x, g, lower, upper, x_cauchy, x_hat):
 
 def inverse_bfgs_matrix(S, Y, theta, secant=None, extra=0):
     """H from the BFGS formula for the inverse, begun with I / theta; H c y = s."""
-    H = np.eye(S.shape[1]) / theta
+    H = np.diag(1 / np.broadcast_to(theta, S.shape[1]))
     for s, y in updates(S, Y, secant, extra):
         V = np.eye(S.shape[1]) - np.outer(y, s) / (s @ y)
         H = V.T @ H @ V + np.outer(s, s) / (s @ y)

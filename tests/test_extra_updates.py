@@ -1,5 +1,6 @@
 """Extra updates: how many there are, what they are for, and that every door has them."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from lbfgsb._core.base_solver import updates_again
 from naive import bfgs_matrix
 from problems import assert_same_run, random_problem, rosen_fg, same_bits
+from scipy.optimize import LbfgsInvHessProduct
 
 from lbfgsb import Solver, load_checkpoint, minimize_batch, minimize_lbfgsb, minimize_multistart
 
@@ -109,6 +111,17 @@ def test_a_run_has_those_of_its_factors():
         assert solver.result().hess_inv.extra_updates == again
         seen.add(again)
     assert len(seen) > 4
+
+
+def test_hess_inv_is_that_matrix_and_so_are_its_copies():
+    res = minimize_lbfgsb(x0=np.zeros(9), fun=quadratic(9, 1), jac=True, maxcor=6, maxiter=12)
+    H = res.hess_inv
+    assert H.extra_updates == 6
+    S, Y, v = H.sk, H.yk, np.linspace(1, 2, 9)
+    twice = LbfgsInvHessProduct(np.tile(S, (2, 1)), np.tile(Y, (2, 1)))
+    np.testing.assert_allclose(H @ v, twice @ v, rtol=1e-6)
+    for again in copy.copy(H), pickle.loads(pickle.dumps(H)):
+        assert same_bits(again @ v, H @ v)
 
 
 @pytest.mark.parametrize("wrong", [-1, 2.5, "3"])
