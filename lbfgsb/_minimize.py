@@ -214,9 +214,9 @@ def minimize_lbfgsb(
         before the last step along which f was far from a parabola do not.
     initial_scaling : {'diagonal', 'scalar'}, optional
         What the pairs update: a diagonal matrix that learns how f is curved along each variable
-        (Gilbert and Lemaréchal [7]_), by default for up to 32 variables, or a multiple of the
-        identity, by default with ``secant='standard'``, which thus gives the algorithm of [1]_ as
-        it stands. For more variables it is always the latter.
+        (Gilbert and Lemaréchal [7]_), by default for 6 to 32 variables, or a multiple of the
+        identity, by default for others and with ``secant='standard'``, which thus gives the
+        algorithm of [1]_ as it stands. For more than 32 variables it is always the latter.
     workspace : path, optional
         A folder: the solver's memory is in a file there, which has no name and is gone with the
         solver and its result. For pairs, some 160 bytes a variable, that the machine's memory has

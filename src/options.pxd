@@ -29,12 +29,13 @@ ctypedef struct Options:
     int secant               # 1: the modified secant equation, 0: the standard one
     int pairs                # bits of an entry of the pairs of long vectors: 64 or 32
     Py_ssize_t extra_updates  # of B, with the newest pairs; -1: as default_extra_updates says
-    int initial_scaling      # SCALAR or, for few variables, DIAGONAL; -1: that, but SCALAR in the
-    #                          plain algorithm
+    int initial_scaling      # SCALAR or, for few variables, DIAGONAL; -1: as
+    #                          default_initial_scaling says
 
 
 cdef Py_ssize_t default_maxcor(Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t default_extra_updates(Py_ssize_t n, bint secant) noexcept nogil
+cdef int default_initial_scaling(Py_ssize_t n, bint secant) noexcept nogil
 cdef void default_options(Options *o) noexcept nogil
 cdef const char *wrong_option(const Options *o) noexcept nogil
 

@@ -23,6 +23,11 @@ cdef Py_ssize_t default_extra_updates(Py_ssize_t n, bint secant) noexcept nogil:
     return min(2 * n, 10) if secant else 0
 
 
+cdef int default_initial_scaling(Py_ssize_t n, bint secant) noexcept nogil:
+    """Of five variables the pairs soon know all, whatever they update."""
+    return DIAGONAL if secant and 5 < n <= FEW else SCALAR
+
+
 cdef void default_options(Options *o) noexcept nogil:
     o.check, o.compact = False, False
     o.maxcor = 0

@@ -31,8 +31,8 @@ from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_N
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
                                        line_search_tell)
-from lbfgsb._core.options cimport (DIAGONAL, FLOAT32, SCALAR, default_extra_updates,
-                                   default_maxcor)
+from lbfgsb._core.options cimport (DIAGONAL, FLOAT32, default_extra_updates,
+                                   default_initial_scaling, default_maxcor)
 from lbfgsb._core.platform cimport platform_free
 from lbfgsb._core.slope_monitor cimport (slope_monitor_begin, slope_monitor_mismatch,
                                          slope_monitor_search, slope_monitor_set_precision,
@@ -146,7 +146,7 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     if s.options.extra_updates < 0:
         s.options.extra_updates = default_extra_updates(n, s.options.secant)
     if s.options.initial_scaling < 0:
-        s.options.initial_scaling = DIAGONAL if s.options.secant else SCALAR
+        s.options.initial_scaling = default_initial_scaling(n, s.options.secant)
     m = s.options.maxcor
     most = m + min(m, s.options.extra_updates)
     team_set_threads(&s.team, s.options.threads, n)

@@ -105,7 +105,8 @@ def updates(S, Y, secant, extra):
 
 
 def bfgs_matrix(S, Y, theta, secant=None, extra=0):
-    """B from the BFGS formula, pair by pair, begun with theta I or a diagonal theta; B s = c y with factors c."""
+    """B from the BFGS formula, pair by pair, begun with theta I or a diagonal theta; B s = c y with
+    factors c."""
     B = np.diag(np.broadcast_to(theta, S.shape[1]).astype(float))
     for s, y in updates(S, Y, secant, extra):
         Bs = B @ s

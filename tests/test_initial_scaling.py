@@ -1,4 +1,5 @@
-"""The diagonal matrix that the pairs of few variables update, against the formula and for its use."""
+"""The diagonal matrix that the pairs of few variables update, against the formula and for its
+use."""
 
 import pickle
 
@@ -17,7 +18,7 @@ LONG = {"ftol": 0.0, "gtol": 1e-7, "maxiter": 500}
 
 
 def updated(D, s, y):
-    """Gilbert and Lemaréchal (1989): D is the diagonal of an inverse Hessian with D y = s at last."""
+    """The formula of Gilbert and Lemaréchal (1989) for D ≈ H, scaled along y."""
     D = D * (y @ s) / (y @ (D * y))
     B = np.diag(1 / D)
     Bs = B @ s
@@ -94,7 +95,7 @@ def test_variables_of_different_sizes_need_no_x_scale(box):
 # --- the option ---------------------------------------------------------------------------
 
 
-def test_it_is_the_default_for_few_variables_but_in_the_plain_algorithm():
+def test_the_default_is_one_of_the_two():
     problem = random_problem(1, 12)
     given = {"x0": problem.x0, "fun": problem.fg, "jac": True, "bounds": problem.bounds}
     runs = {
@@ -108,6 +109,15 @@ def test_it_is_the_default_for_few_variables_but_in_the_plain_algorithm():
         minimize_lbfgsb(**given, **plain),
         minimize_lbfgsb(**given, **plain, initial_scaling="scalar", extra_updates=0),
     )
+
+
+@pytest.mark.parametrize(
+    ("n", "secant", "expected"),
+    [(2, "modified", 0), (5, "modified", 0), (6, "modified", 1), (32, "modified", 1),
+     (33, "modified", 0), (12, "standard", 0)],
+)  # fmt: skip
+def test_it_is_chosen_by_the_number_of_variables(n, secant, expected):
+    assert Solver(np.ones(n), secant=secant)._chosen["initial_scaling"] == expected
 
 
 def test_it_is_of_no_effect_for_more_variables():
