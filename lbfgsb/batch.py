@@ -8,8 +8,11 @@ array; or, with a compiled objective, the threads.
 from __future__ import annotations
 
 import inspect
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
@@ -17,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from lbfgsb._bounds import as_bound_rows, as_scale, as_starts
-from lbfgsb._core.batch import Lockstep, solve_compiled
-from lbfgsb._core.objective import find_precision, quote
+from lbfgsb._core.batch import Lockstep, run_compiled, solve_compiled
+from lbfgsb._core.objective import CompiledObjective, find_precision, quote
 from lbfgsb._core.options import CheckedOptions
 from lbfgsb._endings import (
     ENDS,
@@ -111,8 +114,8 @@ def minimize_batch(
         they stand: x is the last accepted iterate, status −1 where a problem runs. The arrays are
         yours. Returning True, or raising ``StopIteration``, ends all that run with status 3; an
         array of bool, shape (B,), those of them that it says. Those of `lbfgsb.callbacks` see the
-        batch as one run, that on the sum of the functions, with a round for an iterate. Not with a
-        LowLevelCallable.
+        batch as one run, that on the sum of the functions, with a round for an iterate. With a
+        LowLevelCallable only a `~lbfgsb.callbacks.Checkpoint` without `every`.
     threads : int or 'auto', default 1
         Threads for the solvers' own work, from 512 problems each on, or for whole problems with a
         LowLevelCallable; 'auto' stands for the number of processors. The results do not depend on
@@ -125,7 +128,8 @@ def minimize_batch(
     checkpoint : path, optional
         A str or `os.PathLike`: the file in which the batch is kept, as in `minimize_lbfgsb`. With
         the same `x0` it goes on from there, to the same bits, if the file exists. A problem that
-        had come to its end stays there if the options are the same. Not with a LowLevelCallable.
+        had come to its end stays there if the options are the same. With a LowLevelCallable too
+        each problem has its own solver then.
 
     Returns
     -------
@@ -206,21 +210,21 @@ def minimize_batch(
     scale = as_scale(x_scale, n)
     callbacks = as_callbacks(callback)
     if is_compiled(fun):
-        if callbacks:
-            raise ValueError("callback can't be called where fun is a LowLevelCallable")
-        if checkpoint is not None:
-            raise ValueError("checkpoint can't be written where fun is a LowLevelCallable")
+        seconds = _between_checkpoints(callbacks)
         objective, data = as_compiled(fun), _addresses(args, count)
-        arrays = solve_compiled(objective, data, starts, lower, upper, options, scale)
-        return _make_result(arrays, int(arrays["nfev"].sum()))
-    check_fun(fun)
-    rows = _Rows(args, count)
+        if checkpoint is None and not callbacks:
+            arrays = solve_compiled(objective, data, starts, lower, upper, options, scale)
+            return _make_result(arrays, int(arrays["nfev"].sum()))
+        run = partial(_run_compiled, objective=objective, data=data, most=seconds)
+    else:
+        check_fun(fun)
+        run = partial(_run, fun=fun, rows=_Rows(args, count))
     found: Content | None = None
     if checkpoint is not None:
         from lbfgsb._keeper import keep_run  # what it imports is for those who want it
 
         found, callbacks = keep_run(checkpoint, callbacks, starts)
-    solvers = Lockstep(starts, lower, upper, options, scale)
+    solvers = Lockstep(starts, lower, upper, options, scale, is_compiled(fun))
     why = (
         {}
         if found is None
@@ -229,7 +233,7 @@ def minimize_batch(
     del starts, lower, upper, found  # the solvers have their own
     watch = _Watch(callbacks, solvers, why)
     with watch:
-        _run(solvers, fun, rows, watch)
+        run(solvers, watch)
     return watch.result()
 
 
@@ -306,12 +310,7 @@ def _sides(snapshots: list[dict[str, Any]], name: str, none: float) -> Vector:
     )
 
 
-def _run(
-    solvers: Lockstep,
-    fun: Callable[..., Any],
-    rows: _Rows,
-    watch: _Watch,
-) -> None:
+def _run(solvers: Lockstep, watch: _Watch, fun: Callable[..., Any], rows: _Rows) -> None:
     """Drive all problems to their ends."""
     while solvers.running:
         X = solvers.ask()
@@ -330,6 +329,50 @@ def _run(
         del pair, X  # the array is used again if nobody else holds it
         solvers.tell(F, G)
         del F, G  # they may be made of X
+        watch.on_round()
+
+
+def _between_checkpoints(callbacks: list[Callable[..., Any]]) -> float:
+    """Return how often a batch with a compiled objective is to be written, in seconds.
+
+    Raises
+    ------
+    ValueError
+        If there are other callbacks, or one that counts rounds, of which there are none.
+    """
+    if not callbacks:
+        return math.inf
+    from lbfgsb._keeper import keeper_of
+
+    seconds = [math.inf]
+    for callback in callbacks:
+        keeper = keeper_of(callback)
+        if keeper is None or keeper.every is not None:
+            raise ValueError(
+                "callback can't be called where fun is a LowLevelCallable, but for a Checkpoint "
+                "without every"
+            )
+        if keeper.seconds is not None:
+            seconds.append(keeper.seconds)
+    return min(seconds)
+
+
+def _run_compiled(
+    solvers: Lockstep,
+    watch: _Watch,
+    objective: CompiledObjective,
+    data: Indices | None,
+    most: float,
+) -> None:
+    """Drive all problems to their ends, with pauses in which what they have come to is written.
+
+    In a pause the threads wait for each other, so that pauses become rare as time goes on, but for
+    one every `most` seconds.
+    """
+    begin = time.perf_counter()
+    while solvers.running:
+        seconds = max(0.05, 0.02 * (time.perf_counter() - begin))
+        run_compiled(solvers, objective, data, min(seconds, max(most, 0.01)))
         watch.on_round()
 
 

@@ -45,6 +45,9 @@ _OF_SOLVER = (
 _OF_GRADIENT = ("eps", "finite_diff_rel_step")
 _OF_FUN = ("args", "x_shape")
 
+# Starts of a compiled `fun` that are run together: between them the others are told and written.
+_AT_A_TIME = 64
+
 _NOT_HERE = {
     "x0": "the starts are sampled; sampler=starts gives them",
     "workers": "the executor gets the evaluations of all runs",
@@ -227,7 +230,7 @@ def minimize_multistart(
             )
         if jac is not None and jac is not True:
             raise ValueError(f"jac must be None with batch or a compiled fun; got {quote(jac)}")
-        size = len(starts) if batch is None else as_count("batch", batch)
+        size = _AT_A_TIME if batch is None else as_count("batch", batch)
         search = _in_batches(fun, table, size, bounds, options)
         workers = None
     else:

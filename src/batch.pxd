@@ -12,6 +12,8 @@ cdef class Lockstep:
     cdef Py_ssize_t parts                # of the batch; a thread works on one of them
     cdef SolverState *states             # (count,)
     cdef char *block                     # the one allocation; all buffers are in it
+    cdef Py_ssize_t work                 # bytes for the work of a thread, which come first in it
+    cdef char **kept                     # (count,) where that of each problem begins
     cdef Py_ssize_t *index               # (count,) the running problems, in their order
     cdef Py_ssize_t *first               # (parts + 1,) where each part begins in `index`
     cdef object points                   # (running, n) where f and g are wanted; None: none yet

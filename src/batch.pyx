@@ -7,7 +7,9 @@ has its own memory; work within a call is shared by the problems that one thread
 at n = 10 is 90 % of what a solver has.
 
 With a compiled objective (`solve_compiled`) there is nothing to wait for: each thread takes one
-problem after the other and runs it to its end, in one state machine.
+problem after the other and runs it to its end, in one state machine. A batch that is kept on the
+disk has a state machine for each problem here too, those of a `Lockstep`, and `run_compiled` brings
+them forward for some time.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
@@ -19,8 +21,8 @@ from lbfgsb._core.base_solver cimport BaseSolver, failure_of
 from lbfgsb._core.driver cimport LOOK, Evaluator, drive, is_time_to_look, look_later, next_point
 from lbfgsb._core.objective cimport (CompiledObjective, is_fresh_matrix, new_matrix, vector_data)
 from lbfgsb._core.options cimport CheckedOptions, Options
-from lbfgsb._core.platform cimport (platform_add, platform_free, platform_load,
-                                    platform_sleep, platform_store)
+from lbfgsb._core.platform cimport (platform_add, platform_coarse_seconds, platform_free,
+                                    platform_load, platform_sleep, platform_store)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, NOTHING_NEW, SolverState,
                                   mismatch_of, solver_begin, solver_create, solver_destroy,
                                   solver_place, solver_point_at_team, solver_set_precision,
@@ -147,20 +149,26 @@ cdef class Lockstep:
     options : CheckedOptions
         With ``threads`` the problems are shared out to threads; each has one.
     x_scale : ndarray of float64, shape (n,), C-contiguous, or None
+    compiled : bool, default False
+        It is for `run_compiled`, where one problem is worth a thread.
     """
 
-    def __cinit__(self, const double[:, ::1] x0, lower, upper, CheckedOptions options, x_scale):
+    def __cinit__(self, const double[:, ::1] x0, lower, upper, CheckedOptions options, x_scale,
+                  bint compiled=False):
         self.count, self.n = x0.shape[0], x0.shape[1]
         self.parts = max(1, min(<Py_ssize_t>most_threads(options.options.threads),
-                                self.count // WORTH_A_PART))
+                                self.count // (1 if compiled else WORTH_A_PART)))
         self.states = <SolverState *>calloc(self.count, sizeof(SolverState))
         self.index = <Py_ssize_t *>calloc(self.count, sizeof(Py_ssize_t))
         self.first = <Py_ssize_t *>calloc(self.parts + 1, sizeof(Py_ssize_t))
-        if self.states == NULL or self.index == NULL or self.first == NULL:
+        self.kept = <char **>calloc(self.count, sizeof(char *))
+        if (self.states == NULL or self.index == NULL or self.first == NULL
+                or self.kept == NULL):
             raise MemoryError(f'no memory for {self.count} problems')
         self.allocate(x0, lower, upper, options, x_scale)
 
     def __dealloc__(self):
+        free(self.kept)
         free(self.first)
         free(self.index)
         free(self.states)
@@ -190,6 +198,7 @@ cdef class Lockstep:
         if self.block == NULL:
             raise MemoryError(f'no memory for {self.count} problems with n = {self.n}, '
                               f'maxcor = {self.states[0].options.maxcor}: {total / 1e9:.1f} GB')
+        self.work = work
         at = self.block + work * self.parts
         for part in range(self.parts + 1):
             self.first[part] = part * self.count // self.parts
@@ -199,6 +208,7 @@ cdef class Lockstep:
                     self.index[i] = i
                     room = solver_size(&self.states[i], self.n, is_bounded(&all, i),
                                        all.scale != NULL)
+                    self.kept[i] = at
                     solver_place(&self.states[i], at, self.block + part * work)
                     at += <size_t>room.kept
                     begin(&self.states[i], &all, i)
@@ -386,19 +396,22 @@ cdef class Face:
         solver_point_at_team(&self.solver.s)
 
 
-# --- each to its end ----------------------------------------------------------------------
+# --- each to its end, with a compiled objective ---------------------------------------------
 
 
 # What one thread works with.
 ctypedef struct Worker:
-    SolverState with_bounds
+    SolverState with_bounds       # those of problems that are not kept
     SolverState without_bounds
+    char *work                    # for those that are
     Evaluator e
 
 
 cdef class Batch:
     """What the threads share."""
 
+    cdef Lockstep kept                # None: each problem is begun in the thread's own memory
+    cdef double until                 # with `kept`: when to pause, in seconds
     cdef Problems problems
     cdef const Py_ssize_t *address    # (count,) of the data of each problem; NULL: the same for all
     cdef Results results
@@ -410,15 +423,18 @@ cdef class Batch:
     cdef object error                 # what a signal's handler has raised
 
     cdef void work(self, Worker *worker, bint looks) noexcept nogil:
-        """Solve one problem after the other, until none is left or a signal has come.
+        """Solve one problem after the other, until none is left, or it is time to pause.
 
         With `looks` the thread looks for signals, also while the others are still at work.
         """
         cdef Py_ssize_t problem
         platform_add(&self.working, 1)    # before it takes one: then none is overlooked below
         problem = platform_add(&self.taken, 1)
-        while problem < self.count and not platform_load(&self.stop):
-            self.solve(worker, problem, looks)
+        while problem < self.count and not self.is_time_to_pause():
+            if self.kept is None:
+                self.solve(worker, problem, looks)
+            else:
+                self.go_on(worker, self.kept.index[problem], looks)
             problem = platform_add(&self.taken, 1)
         platform_add(&self.working, -1)
         while looks and platform_load(&self.working) > 0 and not platform_load(&self.stop):
@@ -426,24 +442,39 @@ cdef class Batch:
             if is_time_to_look(&worker.e):
                 self.look(worker, looks)
 
+    cdef bint is_time_to_pause(self) noexcept nogil:
+        """Has a signal come, or, in a batch that is kept, the end of its time?"""
+        return platform_load(&self.stop) or (self.kept is not None
+                                             and platform_coarse_seconds() >= self.until)
+
     cdef void solve(self, Worker *worker, Py_ssize_t problem, bint looks) noexcept nogil:
         """Run one problem to its end, or until a signal has come."""
         cdef SolverState *s = &worker.without_bounds
-        cdef Py_ssize_t i
         if is_bounded(&self.problems, problem):
             s = &worker.with_bounds
-        if self.address != NULL:
-            worker.e.data = <void *>self.address[problem]
-        for i in range(self.problems.n):
-            worker.e.g[i] = NAN    # a component that is never set shows at x0
         begin(s, &self.problems, problem)
-        while drive(s, &worker.e) == LOOK and not platform_load(&self.stop):
-            self.look(worker, looks)
-        if is_time_to_look(&worker.e):    # a run that the objective ends at once has no pause
-            self.look(worker, looks)
+        self.run(worker, s, problem, looks)
         write_result(s, problem, &self.results)
         if s.reason == ABNORMAL_LINE_SEARCH:
             self.note_failure(s, problem)
+
+    cdef void go_on(self, Worker *worker, Py_ssize_t problem, bint looks) noexcept nogil:
+        """Run one problem that is kept from where it is, to its end or until it is time to pause."""
+        cdef SolverState *s = &self.kept.states[problem]
+        solver_place(s, self.kept.kept[problem], worker.work)
+        self.run(worker, s, problem, looks)
+
+    cdef void run(self, Worker *worker, SolverState *s, Py_ssize_t problem,
+                  bint looks) noexcept nogil:
+        cdef Py_ssize_t i
+        if self.address != NULL:
+            worker.e.data = <void *>self.address[problem]
+        for i in range(s.box.n):
+            worker.e.g[i] = NAN    # a component that is never set shows at x0
+        while drive(s, &worker.e) == LOOK and not self.is_time_to_pause():
+            self.look(worker, looks)
+        if is_time_to_look(&worker.e):    # a run that the objective ends at once has no pause
+            self.look(worker, looks)
 
     cdef void note_failure(self, const SolverState *s, Py_ssize_t problem) noexcept with gil:
         self.failures[problem] = failure_of(s)
@@ -475,31 +506,55 @@ def solve_compiled(CompiledObjective objective, data, const double[:, ::1] x0, l
         As for `Lockstep`.
     """
     cdef Py_ssize_t count = x0.shape[0], n = x0.shape[1]
-    cdef const Py_ssize_t[::1] addresses
     cdef Batch batch = Batch()
     arrays = new_results(count, n)
     batch.problems = problems_of(x0, lower, upper, x_scale)
     batch.results, batch.failures = results_in(arrays), arrays['failures']
     batch.count = count
-    if data is not None:
-        addresses = data
-        batch.address = &addresses[0]
-    solve_all(batch, objective,
-              allowed_threads(<int>min(<Py_ssize_t>most_threads(options.options.threads),
-                                       count)),
+    solve_all(batch, objective, data, n,
+              <int>min(<Py_ssize_t>most_threads(options.options.threads), count),
               options.options)
-    if batch.error is not None:
-        raise batch.error
     return arrays
 
 
-cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
+def run_compiled(Lockstep problems, CompiledObjective objective, data, double seconds):
+    """Bring all problems that run forward, to their ends or for about so many seconds.
+
+    What a signal's handler raises comes out; all problems are where they are then, and can go on.
+
+    Parameters
+    ----------
+    problems : Lockstep
+        Not one that has been asked.
+    objective, data
+        As for `solve_compiled`.
+    seconds : float
+    """
+    cdef Batch batch = Batch()
+    cdef Py_ssize_t i
+    batch.kept, batch.count = problems, problems.running
+    batch.until = platform_coarse_seconds() + seconds
+    try:
+        solve_all(batch, objective, data, problems.n,
+                  <int>min(problems.parts, problems.running), problems.states[0].options)
+    finally:
+        problems.drop_ended(NULL)
+        problems.rounds = 0
+        for i in range(problems.count):
+            problems.rounds += problems.states[i].nfev
+
+
+cdef int solve_all(Batch batch, CompiledObjective objective, data, Py_ssize_t n, int threads,
                    Options options) except -1:
     """Share the problems out to threads, the first of which is the caller's."""
-    cdef Py_ssize_t n = batch.problems.n
+    cdef const Py_ssize_t[::1] addresses
     cdef int t
     # Signals are for the main thread.
     cdef bint can_look = threading.get_ident() == threading.main_thread().ident
+    if data is not None:
+        addresses = data
+        batch.address = &addresses[0]
+    threads = allowed_threads(threads)
     # x and g of each thread, two cache lines apart from those of the next.
     buffers = np.empty((threads, 2 * n + 16))
     cdef Worker *workers = <Worker *>calloc(threads, sizeof(Worker))
@@ -507,7 +562,14 @@ cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
         raise MemoryError(f'no memory for {threads} threads')
     try:
         for t in range(threads):
-            hire(&workers[t], objective, &batch.problems, options, vector_data(buffers[t]))
+            if batch.kept is None:
+                hire(&workers[t], &batch.problems, options)
+            else:
+                workers[t].work = batch.kept.block + t * batch.kept.work
+            workers[t].e.fun, workers[t].e.data = objective.fun, objective.data
+            workers[t].e.x = vector_data(buffers[t])
+            workers[t].e.g = workers[t].e.x + n
+            look_later(&workers[t].e)
         with nogil:
             for t in prange(threads, num_threads=threads, schedule='static', chunksize=1):
                 batch.work(&workers[t], can_look and t == 0)
@@ -516,20 +578,17 @@ cdef int solve_all(Batch batch, CompiledObjective objective, int threads,
             solver_destroy(&workers[t].with_bounds)
             solver_destroy(&workers[t].without_bounds)
         free(workers)
+    if batch.error is not None:
+        raise batch.error
     return 0
 
 
-cdef int hire(Worker *worker, CompiledObjective objective, const Problems *all, Options options,
-              double *buffers) except -1:
-    """A state machine with bounds and one without, and buffers (2, n) for the objective."""
-    cdef Py_ssize_t n = all.n
+cdef int hire(Worker *worker, const Problems *all, Options options) except -1:
+    """A state machine with bounds and one without."""
     cdef bint scaled = all.scale != NULL
     options.threads = 1
     worker.with_bounds.options = worker.without_bounds.options = options
-    if not (solver_create(&worker.with_bounds, n, True, scaled)
-            and solver_create(&worker.without_bounds, n, False, scaled)):
-        raise MemoryError(f'no memory for n = {n}, maxcor = {options.maxcor}')
-    worker.e.fun, worker.e.data = objective.fun, objective.data
-    worker.e.x, worker.e.g = buffers, buffers + n
-    look_later(&worker.e)
+    if not (solver_create(&worker.with_bounds, all.n, True, scaled)
+            and solver_create(&worker.without_bounds, all.n, False, scaled)):
+        raise MemoryError(f'no memory for n = {all.n}, maxcor = {options.maxcor}')
     return 0

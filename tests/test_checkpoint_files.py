@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -15,13 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled import as_low_level, rosenbrock_fg
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import (
     BOX,
     LONG,
     X0,
+    Alarm,
     Counted,
+    alarms,
     assert_same_run,
     examples,
     random_problem,
@@ -45,6 +49,7 @@ from lbfgsb import (
     minimize_lbfgsb,
     save_checkpoint,
 )
+from lbfgsb.benchmarks import compiled_rosenbrock
 from lbfgsb.callbacks import Checkpoint, History, TargetReached, TimeLimit
 
 HERE = Path(__file__).parent
@@ -945,6 +950,77 @@ def test_a_batch_must_be_the_one_of_the_file(path):
         minimize_batch(never, STARTS, bounds=BOXES, x_scale=2.0, checkpoint=path)
 
 
+def compiled(starts=None, **options):
+    starts = np.random.default_rng(4).uniform(-2, 2, (40, 200)) if starts is None else starts
+    bounds = [(-1.5, 1.5)] * starts.shape[1]
+    return minimize_batch(compiled_rosenbrock, starts, bounds=bounds, **LONG | options)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"x_scale": 3.0, "maxfun": 60}], ids=["", "scaled"])
+def test_a_compiled_batch_that_is_interrupted_ends_with_the_same_bits(path, threads, options):
+    whole = compiled(**options)
+    under_way, res = [], None
+    with alarms(signal.SIGALRM):
+        while res is None:
+            signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.005 * len(under_way))
+            try:
+                res = compiled(threads=threads, checkpoint=path, **options)
+            except Alarm:
+                under_way.append(path.exists() and int((load_checkpoint(path).status == -1).sum()))
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    assert any(0 < count < 40 for count in under_way)
+    assert_same_batch(res, whole)
+    assert_same_batch(load_checkpoint(path), whole)
+
+
+def test_a_compiled_batch_that_is_over_is_returned_as_it_was(path):
+    starts = np.random.default_rng(4).uniform(-2, 2, (40, 20))
+    whole = compiled(starts, checkpoint=path)
+    assert (whole.status == 0).all()
+    ends_at_once = as_low_level(lambda x, g: (1,))
+    options = LONG | {"bounds": [(-1.5, 1.5)] * 20, "checkpoint": path}
+    assert_same_batch(minimize_batch(ends_at_once, starts, **options), whole)
+    part = minimize_batch(ends_at_once, starts, **options | {"ftol": 0.0, "gtol": 1e-12})
+    assert (part.status == 3).all()
+    assert (part.nfev == whole.nfev + 1).all()
+
+
+def test_a_compiled_batch_that_a_limit_has_ended_goes_on(path):
+    part = compiled(checkpoint=path, maxiter=6)
+    assert (part.status == 1).all()
+    assert_same_batch(compiled(checkpoint=path, threads=2), compiled())
+
+
+def test_a_compiled_batch_goes_on_with_what_a_python_objective_has_begun(path):
+    starts = np.random.default_rng(4).uniform(-2, 2, (7, 20))
+
+    def rosenbrock_rows(X):
+        F, G = zip(*map(rosenbrock_fg, X), strict=True)
+        return np.array(F), np.array(G)
+
+    bounds = [(-1.5, 1.5)] * 20
+    fun = failing_after(20, rosenbrock_rows)
+    with pytest.raises(Interrupted):
+        minimize_batch(fun, starts, bounds=bounds, checkpoint=path, **LONG)
+    assert_same_batch(compiled(starts, checkpoint=path), compiled(starts))
+
+
+def test_a_compiled_batch_is_written_every_so_many_seconds(path):
+    keep = Checkpoint(path, seconds=0, keep=3)
+    with_it = compiled(callback=keep, maxiter=3000, ftol=0.0, gtol=1e-10)
+    assert sorted(os.listdir(path.parent)) == ["run.npz", "run.npz.1", "run.npz.2"]
+    assert_same_batch(with_it, compiled(maxiter=3000, ftol=0.0, gtol=1e-10))
+
+
+@pytest.mark.parametrize("callback", [never, Checkpoint("run.npz", every=1)], ids=["", "every"])
+def test_a_compiled_batch_has_no_other_callbacks(callback):
+    with pytest.raises(ValueError, match="but for a Checkpoint without every"):
+        compiled(callback=callback)
+
+
 def test_a_damaged_batch_is_found(path):
     minimize_batch(rows_fg, STARTS, bounds=BOXES, checkpoint=path, **LONG)
     content = path.read_bytes()
@@ -1177,15 +1253,15 @@ KILLS = HERE.parent / "tools" / "kill_runs.py"
 @pytest.mark.skipif(not KILLS.exists() or not hasattr(os, "fork"), reason="not in a checkout")
 def test_killed_runs_end_with_the_same_bits(tmp_path):
     done = subprocess.run(
-        [sys.executable, KILLS, "--kills", "7", "--folder", tmp_path],
+        [sys.executable, KILLS, "--kills", "8", "--folder", tmp_path],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("the same bits") == 7
-    assert "killed   7 times" in done.stdout
+    assert done.stdout.count("the same bits") == 8
+    assert "killed   8 times" in done.stdout
 
 
 if __name__ == "__main__":

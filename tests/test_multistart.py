@@ -346,6 +346,20 @@ def test_a_compiled_objective_runs_in_a_batch():
     assert res.n_starts == 3
 
 
+def test_a_compiled_search_is_told_of_and_kept_between_its_batches(tmp_path):
+    def stop(state):
+        return state.running <= 136
+
+    options = {"n_starts": 200, "rng": 0, "threads": 2}
+    whole = minimize_multistart(compiled_rosenbrock, BOX, **options)
+    path = tmp_path / "search.npz"
+    part = minimize_multistart(
+        compiled_rosenbrock, BOX, **options, checkpoint=path, callback=stop
+    )
+    assert part.n_starts == 64
+    assert_same(minimize_multistart(compiled_rosenbrock, BOX, **options, checkpoint=path), whole)
+
+
 # --- when it ends -------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from lbfgsb import minimize_batch, minimize_lbfgsb
+from lbfgsb.benchmarks import compiled_rosenbrock
 from lbfgsb.callbacks import Checkpoint, TargetReached
 
 TIGHT = {"ftol": 0.0, "gtol": 1e-6, "maxiter": 1000}
@@ -67,6 +68,13 @@ def batch(path: str | None) -> Any:
                           callback=[stop, *kept], **TIGHT)  # fmt: skip
 
 
+def compiled(path: str | None) -> Any:
+    x0 = np.random.default_rng(1).uniform(-2, 2, (100, 300))
+    kept = [] if path is None else [Checkpoint(path, seconds=0)]
+    return minimize_batch(compiled_rosenbrock, x0, bounds=[(-1.5, 1.5)] * 300, threads=2,
+                          checkpoint=path, callback=kept, **TIGHT)  # fmt: skip
+
+
 RUNS: dict[str, Callable[[str | None], Any]] = {
     "few variables": lambda path: single(path, 3),
     "box": lambda path: single(path, 40),
@@ -75,6 +83,7 @@ RUNS: dict[str, Callable[[str | None], Any]] = {
     "update_fun_def": lambda path: single(path, 30, update_fun_def=same),
     "differences": lambda path: single(path, 20, fun=lambda x: valley(x)[0], jac="3-point"),
     "batch": batch,
+    "compiled batch": compiled,
 }  # fmt: skip
 
 COUNTS = ("nit", "nfev", "njev", "status", "message", "success")

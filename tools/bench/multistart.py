@@ -5,8 +5,9 @@ functions with many minima how far above the least value each search ends, how m
 minima it reports, and how many evaluations of f and its gradient it took. Each gets about the same
 number of evaluations at most: basinhopping is stopped when it has had as many as
 `minimize_multistart` with `--starts`, SHGO and optimagic are given as many points as keep within
-that. The median of `--seeds` seeds is shown. Where optimagic is not installed its column is left
-out. An f without its gradient, as where SHGO samples, counts as an evaluation too.
+that. A cell has the medians of `--seeds` seeds, and under them the least and the most. Where
+optimagic is not installed its column is left out. An f without its gradient, as where SHGO samples,
+counts as an evaluation too.
 """
 
 from __future__ import annotations
@@ -230,6 +231,21 @@ def by_optimagic(problem: Function, budget: int, seed: int):
     return counted.least, distinct(ends, problem.box), counted.calls
 
 
+def cell(rows: Any) -> str:
+    """Return the medians over the seeds, and the ranges, as two lines of a table."""
+    low, middle, high = np.quantile(rows, [0, 0.5, 1], axis=0)
+    ranges = ", ".join(
+        one if one == other else f"{one}–{other}"
+        for one, other in zip(in_words(low), in_words(high), strict=True)
+    )
+    return f"     - | {', '.join(in_words(middle))}\n       | ({ranges})"
+
+
+def in_words(row: Any) -> list[str]:
+    above, minima, calls = row
+    return [f"{max(above, 0):.0e}", f"{minima:.0f}", f"{calls:.0f}"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--starts", type=int, default=64)
@@ -255,8 +271,7 @@ def main() -> None:
                 rows.setdefault(other, []).append(search(problem, row[2], seed))
         print(f"   * - {name}")
         for cells in rows.values():
-            f, minima, calls = np.median(np.array(cells, float), axis=0)
-            print(f"     - {max(f - problem.least, 0):.1e}, {minima:.0f}, {calls:.0f}", flush=True)
+            print(cell(np.array(cells, float) - [problem.least, 0, 0]), flush=True)
 
 
 if __name__ == "__main__":
