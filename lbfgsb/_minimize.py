@@ -398,7 +398,8 @@ def minimize_lbfgsb(
             except WorkerError as error:
                 from lbfgsb._solver import solver_from  # for those who need it
 
-                error.solver = solver_from(solver._snapshot())
+                kept = {} if redefine is None else redefine.extra()
+                error.solver = solver_from(solver._snapshot() | kept)
                 raise
             if log is not None:
                 log.end()

@@ -107,7 +107,11 @@ class Solver(BaseSolver):
         )
         self._asked = False
         self._options = options
+        self._iterates = None
         return self
+
+    # Of a run with update_fun_def that this one goes on with: what its pairs are made of.
+    _iterates: tuple[list[Vector], list[Vector]] | None
 
     def __init__(
         self,
@@ -243,6 +247,13 @@ class Solver(BaseSolver):
             warn_of_mismatch(self, result.status, stacklevel=2)
         return result
 
+    def _snapshot(self, copied: bool = True) -> dict[str, Any]:
+        snapshot = super()._snapshot(copied)
+        # They are those of its pairs until it moves on.
+        if self._iterates is not None and np.array_equal(self._iterates[0][-1], self.x):
+            snapshot["iterates"] = self._iterates
+        return snapshot
+
     @property
     def status(self) -> int:
         """0 converged, 1 limit, 2 abnormal, 3 stopped; -1 while it runs."""
@@ -296,4 +307,6 @@ def _rebuild(
     solver = cls(snapshot["x"], bounds, x_scale=snapshot["scale"], **options)
     solver._restore(snapshot)
     solver._asked = asked
+    if snapshot.get("iterates", ([],))[0]:
+        solver._iterates = snapshot["iterates"]
     return solver

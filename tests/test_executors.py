@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from concurrent.futures import (
@@ -15,9 +16,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from problems import X0, assert_same_run, needs_workers, rosen, same_bits
+from problems import X0, assert_same_run, needs_workers, rosen, rosen_grad, same_bits
 
-from lbfgsb import Solver, WorkerError, minimize_lbfgsb
+from lbfgsb import Solver, WorkerError, load_checkpoint, minimize_lbfgsb, save_checkpoint
 from lbfgsb._executors import Here, as_workers, available_processors
 
 START = np.array([-1.2, 1.0, 0.5])
@@ -56,9 +57,9 @@ def dies_at_three(x):
     return x
 
 
-def rosen_that_kills(x, home, flag):
-    """`rosen`, which ends the process that evaluates it once, near (-1, 1)."""
-    if os.getpid() != home and abs(x[0] + 1) < 0.1 and not os.path.exists(flag):
+def rosen_that_kills(x, home, flag, near=-1.0):
+    """`rosen`, which ends the process that evaluates it once, with x[0] near that."""
+    if os.getpid() != home and abs(x[0] - near) < 0.1 and not os.path.exists(flag):
         with open(flag, "a"):  # the other worker may be about to die too
             pass
         os.kill(os.getpid(), signal.SIGKILL)
@@ -279,6 +280,51 @@ def test_a_worker_that_dies_ends_the_run_which_can_go_on(kind, tmp_path):
     assert (rest.nit, rest.message) == (whole.nit, whole.message)
     # The solver itself goes on too, with a gradient from anywhere.
     solver.run(lambda x: (rosen(x), np.array([0.0, 0.0])), iterations=1)
+
+
+def growing(x, f0, f0_old, grad, x_deque, grad_deque):
+    """An `update_fun_def` by which the pairs are no longer those of the differences."""
+    k = len(x_deque)
+    return f0, f0_old, grad, type(grad_deque)(
+        (1 - 0.01 * (k - i)) * g for i, g in enumerate(grad_deque)
+    )
+
+
+@needs_workers
+@pytest.mark.parametrize("travel", ["result", "pickle", "file", "on its own"])
+def test_a_worker_that_dies_takes_no_stored_iterates_with_it(travel, tmp_path):
+    fun = partial(rosen_that_kills, home=os.getpid(), flag=str(tmp_path / "flag"), near=0.3)
+    options = {"fun": fun, "jac": "3-point", "update_fun_def": growing, "maxiter": 30, "ftol": 0.0}
+    whole = minimize_lbfgsb(**options, x0=X0)
+    with pytest.raises(WorkerError) as caught:
+        minimize_lbfgsb(**options, x0=X0, workers=2)
+    solver = caught.value.solver
+    assert solver.nit > 2  # there are iterates to be lost
+    if travel == "pickle":
+        solver = pickle.loads(pickle.dumps(solver))
+    elif travel == "file":
+        save_checkpoint(tmp_path / "solver.npz", solver)
+        solver = load_checkpoint(tmp_path / "solver.npz")
+    elif travel == "on its own":  # the iterates that it had are not those of its pairs any more
+        solver.run(lambda x: (rosen(x), rosen_grad(x)), iterations=2)
+        assert "iterates" not in solver._snapshot()
+        return
+    part = solver.result()
+    rest = minimize_lbfgsb(**options, x0=part.x, checkpoint=part, workers=2)
+    assert same_bits(rest.x, whole.x)
+    assert (rest.fun, rest.nit, rest.message) == (whole.fun, whole.nit, whole.message)
+
+
+@needs_workers
+def test_a_worker_that_dies_at_x0_leaves_nothing_stored(tmp_path):
+    fun = partial(rosen_that_kills, home=os.getpid(), flag=str(tmp_path / "flag"))
+    options = {"fun": fun, "jac": "3-point", "update_fun_def": growing, "maxiter": 5}
+    with pytest.raises(WorkerError) as caught:
+        minimize_lbfgsb(**options, x0=[-1.0, 1.0], workers=2)
+    assert caught.value.solver.nfev == 0
+    part = caught.value.solver.result()
+    rest = minimize_lbfgsb(**options, x0=part.x, checkpoint=part, workers=2)
+    assert same_bits(rest.x, minimize_lbfgsb(**options, x0=[-1.0, 1.0]).x)
 
 
 @needs_workers
