@@ -389,6 +389,7 @@ def read(path: str) -> Content:
     CheckpointError
         If it is not what was written, or not to be understood.
     """
+    _durable.check_regular(path)
     with open(path, "rb") as file:
         _check_begin(path, file)
         try:

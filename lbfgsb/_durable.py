@@ -124,11 +124,10 @@ def check_place(path: str, size: int) -> None:
     ------
     OSError
         If the folder does not exist, is none, has no room or may not be written in, or if there is
-        a folder of that name.
+        a folder of that name, or a device.
     """
     folder = os.path.dirname(path) or os.curdir
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, "the checkpoint would be a folder", path)
+    check_regular(path)
     if not os.path.exists(folder):
         raise FileNotFoundError(errno.ENOENT, "there is no such folder for the checkpoint", folder)
     if not os.path.isdir(folder):
@@ -144,6 +143,17 @@ def check_place(path: str, size: int) -> None:
             f"the checkpoint takes {size / 1e6:.3g} MB, and the disk has {free / 1e6:.3g}",
             path,
         )
+
+
+def check_regular(path: str) -> None:
+    """Raise OSError if there is something of that name that is no file, such as ``/dev/null``.
+
+    It would be replaced, and a pipe be waited for.
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "the checkpoint would be a folder", path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "the checkpoint would be a device or a pipe", path)
 
 
 def remove_leftovers(path: str) -> None:

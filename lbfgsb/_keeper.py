@@ -66,7 +66,7 @@ class Keeper:
 
     def is_at(self, path: str) -> bool:
         """Return whether it writes that file."""
-        return os.path.abspath(self.path) == os.path.abspath(path)
+        return self.path == path
 
     def begin_run(self, state: OptimizeResult | None) -> None:
         """Find out what can be found out before anything is evaluated.
@@ -254,7 +254,10 @@ def source_of(state: OptimizeResult | None) -> Source:
 
 
 def as_path(name: str, path: Any) -> str:
-    """Return a path as a string.
+    """Return a path as a string, absolute and without links.
+
+    So it means the same file when the process has gone to another folder, and it is the file that
+    a link leads to that is replaced, not the link.
 
     Raises
     ------
@@ -265,11 +268,11 @@ def as_path(name: str, path: Any) -> str:
         text = os.fspath(path)
     except TypeError:
         raise TypeError(f"{name} must be a str or os.PathLike; got {type(path).__name__}") from None
-    if not isinstance(text, str):
-        text = os.fsdecode(text)
+    text = os.fsdecode(text)
     if not text or "\0" in text:
         raise ValueError(f"{name} must be the path of a file; got {text!r}")
-    return text
+    place = os.path.realpath(text)
+    return place if os.path.basename(text) else os.path.join(place, "")
 
 
 def digest(x0: Vector) -> str:

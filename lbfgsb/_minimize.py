@@ -355,11 +355,12 @@ def minimize_lbfgsb(
     if logger is not None and not callable(getattr(logger, "info", None)):
         raise TypeError(f"logger must be a logging.Logger; got {quote(logger)}")
     path, found = "", None
-    if checkpoint is not None and isinstance(checkpoint, (str, os.PathLike)):
+    if checkpoint is not None and isinstance(checkpoint, (str, bytes, os.PathLike)):
         from lbfgsb._keeper import keep_run  # what it imports is for those who want it
 
-        path, checkpoint = str(checkpoint), None
-        found, callbacks = keep_run(path, callbacks, start)
+        path = os.fsdecode(checkpoint)
+        found, callbacks = keep_run(checkpoint, callbacks, start)
+        checkpoint = None
     with NOBODY if differences is None else differences:
         solver = BaseSolver(start, lower, upper, options, scale, allocate)
         extra: dict[str, Any] = {}
@@ -539,7 +540,7 @@ def _check_checkpoint(checkpoint: OptimizeResult, n: int) -> None:
             "to the same bits"
         )
         raise TypeError(
-            "checkpoint must be a result with x, fun and jac, as minimize_lbfgsb returns; "
+            "checkpoint must be a path, or a result of minimize_lbfgsb, with x, fun and jac; "
             f"got {type(checkpoint).__name__}{made if type(checkpoint) is dict else ''}"
         )
     hess_inv = checkpoint.get("hess_inv")

@@ -227,8 +227,8 @@ def minimize_batch(
     solvers = Lockstep(starts, lower, upper, options, scale, is_compiled(fun))
     why = (
         {}
-        if found is None
-        else _go_on(str(checkpoint), found, starts, solvers, lower, upper, scale)
+        if found is None or checkpoint is None
+        else _go_on(os.fsdecode(checkpoint), found, starts, solvers, lower, upper, scale)
     )
     del starts, lower, upper, found  # the solvers have their own
     watch = _Watch(callbacks, solvers, why)

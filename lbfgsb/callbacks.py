@@ -539,7 +539,7 @@ class Checkpoint(Callback):
         keep: int = 2,
     ) -> None:
         self._keeper = Keeper(path, every, seconds, keep)
-        self.path: str = self._keeper.path
+        self.path: str = os.fsdecode(path)
         self.every: int | None = self._keeper.every
         self.seconds: float | None = self._keeper.seconds
         self.keep: int = self._keeper.keep

@@ -219,10 +219,10 @@ def minimize_multistart(
         found, callbacks = keep_run(checkpoint, callbacks, starts)
         if found is not None:
             anew = rng is None and isinstance(sampler, str)
-            starts = _starts_in(str(checkpoint), found, starts, anew, lower, upper)
+            starts = _starts_in(os.fsdecode(checkpoint), found, starts, anew, lower, upper)
     table = _Table(starts, lower, upper, keep, x_tol, stop_after, _told(options, jac))
     if found is not None:
-        table.load(str(checkpoint), found)
+        table.load(os.fsdecode(checkpoint), found)
     if together:
         if executor is not None:
             raise ValueError(

@@ -47,6 +47,7 @@ from lbfgsb import (
     load_checkpoint,
     minimize_batch,
     minimize_lbfgsb,
+    minimize_multistart,
     save_checkpoint,
 )
 from lbfgsb.benchmarks import compiled_rosenbrock
@@ -508,6 +509,59 @@ def test_a_folder_in_the_place_of_the_file_or_the_other_way_round(tmp_path):
     for door in doors(file / "run.npz"):
         with pytest.raises(NotADirectoryError):
             door()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_what_is_no_file_is_neither_replaced_nor_waited_for(path):
+    os.mkfifo(path)
+    for door in [*doors(path), lambda: load_checkpoint(path)]:
+        with pytest.raises(OSError, match="would be a device or a pipe"):
+            door()
+    assert not path.is_file()
+    assert os.listdir(path.parent) == ["run.npz"]
+
+
+def test_a_relative_path_means_the_same_file_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    def goes_away(x):
+        os.chdir(tmp_path / "elsewhere")
+        return rosen_fg(x)
+
+    chain(fun=goes_away, checkpoint="run.npz", callback=Checkpoint("run.npz", every=1))
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "run.npz", "run.npz.1"]
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "run.npz", tmp_path / "disk" / "file.npz"
+    try:
+        link.symlink_to(file)
+    except OSError:
+        pytest.skip("no links here")
+    chain(checkpoint=link, maxiter=5)
+    save_checkpoint(link, chain(checkpoint=link, maxiter=9))
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["disk", "run.npz"]
+    assert sorted(os.listdir(file.parent)) == ["file.npz", "file.npz.1"]
+    assert load_checkpoint(file).nit == load_checkpoint(link).nit == 9
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode, Path])
+def test_every_door_takes_every_kind_of_path(tmp_path, kind):
+    for i, run in enumerate(
+        [
+            lambda path: chain(checkpoint=path, maxiter=5),
+            lambda path: minimize_batch(rows_fg, STARTS, checkpoint=path),
+            lambda path: minimize_multistart(rosen_fg, BOX, jac=True, n_starts=2, checkpoint=path),
+        ]
+    ):
+        path = kind(tmp_path / f"{i}.npz")
+        run(path)
+        assert os.path.exists(path)
+        run(path)
 
 
 def test_a_folder_that_may_not_be_written_in(tmp_path):
