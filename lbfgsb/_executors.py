@@ -146,6 +146,8 @@ def as_workers(name: str, given: Any) -> Workers | None:
     """
     if given is None:
         return None
+    if isinstance(given, type) and hasattr(given, "submit"):
+        raise TypeError(f"{name} must be an executor, not its class {given.__name__}")
     if callable(getattr(given, "submit", None)):
         if callable(getattr(given, "get_executor", None)):  # distributed.Client
             raise TypeError(f"{name} must be an executor: client.get_executor(), not the client")
@@ -227,6 +229,11 @@ class _Map(Workers):
         fun = calls[0][1]
         assert all(each is fun for _, each, _ in calls)
         outcomes = self.map(_Caught(fun), [item for _, _, item in calls])
+        if len(outcomes) != len(calls):
+            raise ValueError(
+                f"a map-like callable must return a value for each of the {len(calls)} points; "
+                f"{self._mapping!r} returned {len(outcomes)}"
+            )
         return [(key, outcome) for (key, _, _), outcome in zip(calls, outcomes, strict=True)]
 
     def cancel(self) -> None:
@@ -234,7 +241,13 @@ class _Map(Workers):
 
     def map(self, fun: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         try:
-            return list(self._mapping(fun, items))
+            values = self._mapping(fun, items)
+            if not isinstance(values, Iterable):
+                raise TypeError(
+                    "a map-like callable must return the values of all points, as map does; "
+                    f"{self._mapping!r} returned {describe(values)}"
+                )
+            return list(values)
         except Exception as error:
             if is_loss(error):
                 raise lost(error) from error
@@ -250,10 +263,13 @@ class _Executor(Workers):
         width = getattr(executor, "_max_workers", None) or getattr(executor, "num_workers", None)
         self.width = width if isinstance(width, int) else None
         self._keys: dict[Future[Any], Any] = {}
+        self._portable = _Portable(_nothing)
 
     def submit(self, key: Any, fun: Callable[[Any], Any], item: Any) -> None:
+        if self._portable.fun is not fun:
+            self._portable = _Portable(fun)
         try:
-            future = self._executor.submit(fun, item)
+            future = self._executor.submit(self._portable, item)
         except (BrokenExecutor, RuntimeError) as error:  # broken, or shut down
             self.cancel()
             raise lost(error) from error
@@ -261,7 +277,14 @@ class _Executor(Workers):
 
     def collect(self) -> list[tuple[Any, Outcome]]:
         done, _ = wait(self._keys, return_when=FIRST_COMPLETED)
-        return [(self._keys.pop(future), _outcome_of(future)) for future in done]
+        outcomes = [(self._keys.pop(future), _outcome_of(future)) for future in done]
+        for _, outcome in outcomes:
+            error = outcome.error
+            if isinstance(error, _PICKLE) and "pickle" in str(error):
+                _check_sendable(self._portable.fun)
+            if error is not None and not isinstance(error, Exception):
+                raise error  # Ctrl-C, say, that a process has heard first
+        return outcomes
 
     def cancel(self) -> None:
         for future in self._keys:
@@ -277,6 +300,57 @@ def _outcome_of(future: Future[Any]) -> Outcome:
     return Outcome(error=error, is_lost=is_loss(error)) if error is not None else Outcome(
         future.result()
     )
+
+
+# What pickle raises: for what it does not know, and for a function that can't be imported.
+_PICKLE = (pickle.PicklingError, AttributeError, TypeError)
+
+
+def _check_sendable(fun: Callable[[Any], Any]) -> bytes:
+    """Return a function as bytes, for other processes.
+
+    Raises
+    ------
+    TypeError
+        If it is none that they can import. That ends everything, since no call can succeed.
+    """
+    try:
+        return pickle.dumps(fun)
+    except _PICKLE as error:
+        raise TypeError(
+            f"fun, jac and their args can't be sent to other processes: {error}. A function must "
+            "be defined in a module, by def; threads, Dask and loky take any"
+        ) from error
+
+
+def _nothing(item: Any) -> None:
+    """Return nothing."""
+
+
+class _Portable:
+    """A function whose exceptions can be sent back from another process.
+
+    An exception that can't be made anew from its arguments would break a `ProcessPoolExecutor`.
+    """
+
+    def __init__(self, fun: Callable[[Any], Any]) -> None:
+        self.fun, self.home = fun, os.getpid()
+
+    def __call__(self, item: Any) -> Any:
+        try:
+            return self.fun(item)
+        except Exception as error:
+            if os.getpid() == self.home:
+                raise
+            try:
+                pickle.loads(pickle.dumps(error))
+            except Exception as reason:
+                raise _not_sent(error, reason) from None
+            raise
+
+
+def _not_sent(what: Any, reason: Exception) -> TypeError:
+    return TypeError(f"what fun gave can't be pickled ({reason}): {describe(what)}")
 
 
 # --- processes of our own -----------------------------------------------------------------
@@ -323,7 +397,7 @@ class _Processes(Workers):
 
     def submit(self, key: Any, fun: Callable[[Any], Any], item: Any) -> None:
         if self._fun is None or self._fun[0] is not fun:
-            self._fun = fun, pickle.dumps(fun)
+            self._fun = fun, _check_sendable(fun)
         self._calls.append((key, self._fun[1], item))
         self._send()
 
@@ -406,6 +480,4 @@ def _pickled(answer: tuple[Any, Exception | None]) -> bytes:
         return pickled
     except Exception as error:
         what = answer[1] if answer[1] is not None else answer[0]
-        return pickle.dumps(
-            (None, TypeError(f"what fun gave can't be pickled ({error}): {describe(what)}"))
-        )
+        return pickle.dumps((None, _not_sent(what, error)))

@@ -49,7 +49,11 @@ def in_folder(workspace: Any) -> Callable[[int], Bytes] | None:
     def allocate(size: int) -> Bytes:
         # The file has no name, and is gone when the solver is, whatever becomes of the process.
         with tempfile.TemporaryFile(dir=folder) as file:
-            reserve(file.fileno(), size)
+            try:
+                reserve(file.fileno(), size)
+            except OSError as error:
+                what = f"workspace takes {size / 1e6:.3g} MB: {error.strerror}"
+                raise OSError(error.errno, what, folder) from error
             return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
 
     return allocate

@@ -142,6 +142,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"there is no kind {kind!r}")
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{name} has been altered: {error}") from error
+    except MemoryError as error:
+        what = "has been altered, or is of a solver that is too large for this machine"
+        raise CheckpointError(f"{name} {what}: {error}") from error
 
 
 def _solver_of(content: Content) -> Solver:

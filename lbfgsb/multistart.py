@@ -268,6 +268,11 @@ def _starts(
         n_starts = as_count("n_starts", n_starts)
     if not isinstance(sampler, str):
         given = as_starts(sampler, name="sampler")
+        if bounds is not None and _count_of(bounds) not in (1, given.shape[1]):
+            raise ValueError(
+                f"sampler has starts of {given.shape[1]} variables, and bounds are for "
+                f"{_count_of(bounds)}"
+            )
         lower, upper = as_bounds(bounds, given.shape[1])
         if n_starts is not None and n_starts > len(given):
             raise ValueError(f"n_starts is {n_starts}, and sampler has {len(given)} starts")
@@ -307,7 +312,12 @@ def _count_of(bounds: Any) -> int:
 
 
 def _sample(sampler: str, count: int, lower: Vector, upper: Vector, rng: Any) -> Vector:
-    generator = np.random.default_rng(rng)
+    if isinstance(rng, np.random.RandomState):
+        raise TypeError("rng must be an int, a numpy.random.Generator or None; got RandomState")
+    try:
+        generator = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be what numpy.random.default_rng takes: {error}") from error
     n = lower.size
     if sampler == "uniform":
         u = generator.random((count, n))

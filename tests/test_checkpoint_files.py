@@ -338,6 +338,23 @@ def rewritten(content, change):
     return buffer.getvalue()
 
 
+def test_a_file_whose_solver_no_machine_can_have_is_altered(path):
+    for make in (
+        lambda: save_checkpoint(path, Solver(START)),
+        lambda: minimize_batch(rows_fg, STARTS, checkpoint=path, maxiter=3),
+    ):
+        make()
+        huge = rewritten(path.read_bytes(), lambda h, arrays: h["options"].update(maxcor=10**15))
+        path.write_bytes(huge)
+        with pytest.raises(CheckpointError, match="altered, or is of a solver that is too large"):
+            load_checkpoint(path)
+        path.unlink()
+    chain(checkpoint=path, maxiter=3)
+    path.write_bytes(rewritten(path.read_bytes(), lambda h, _: h["options"].update(maxcor=10**15)))
+    assert load_checkpoint(path).nit == 3  # a result needs none
+    assert_same_run(chain(checkpoint=path), chain())
+
+
 def test_a_newer_file_says_whose_it_is(path, content, monkeypatch):
     monkeypatch.setattr(_checkpoint_file, "FORMAT", _checkpoint_file.FORMAT + 1)
     monkeypatch.setattr(_checkpoint_file, "_library", lambda: "9.1")

@@ -1,4 +1,4 @@
-"""The same answers from real clusters: Dask's scheduler with two processes, and MPI with two ranks.
+"""The same answers from real clusters of two processes each: of Dask, MPI, and Ray.
 
 Each test is left out where what it needs is not installed; `.ci/run` installs all of it.
 """
@@ -129,3 +129,33 @@ def test_two_ranks_of_mpi_find_the_same(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "the same"
+
+
+# --- Ray ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool():
+    ray = pytest.importorskip("ray")
+    from ray.util.multiprocessing import Pool
+
+    paths = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")])
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": paths}},
+    )  # fmt: skip
+    try:
+        with Pool(2) as pool:
+            yield pool
+    finally:
+        ray.shutdown()
+
+
+def test_ray_finds_the_same_minima(pool):
+    assert_same(search(executor=pool.map), search())
+
+
+@needs_workers
+def test_ray_evaluates_numerical_gradients(pool):
+    res = minimize_lbfgsb(fun=rosen, **RUN, workers=pool.map)
+    assert same_bits(res.x, minimize_lbfgsb(fun=rosen, **RUN).x)

@@ -197,6 +197,7 @@ def test_a_function_goes_to_a_process_once_and_not_with_each_item():
         (0, ValueError, "executor must be a positive number of processes, or -1 for all; got 0"),
         (2.0, TypeError, "executor must be an int, an executor, a map-like callable or None"),
         ("two", TypeError, "executor must be an int, an executor, a map-like callable or None"),
+        (ThreadPoolExecutor, TypeError, "an executor, not its class ThreadPoolExecutor"),
     ],
 )
 def test_anything_else_is_an_error_that_names_the_argument(given, error, said):
@@ -207,6 +208,56 @@ def test_anything_else_is_an_error_that_names_the_argument(given, error, said):
 def test_a_pool_of_multiprocessing_is_pointed_to_its_map():
     with multiprocessing.Pool(1) as pool, pytest.raises(TypeError, match=r"mean pool\.map\?"):
         as_workers("workers", pool)
+
+
+def fails_in_a_process(x):
+    raise Picky(x, "an error that a ProcessPoolExecutor can't make anew")
+
+
+def test_an_exception_that_cannot_be_made_anew_breaks_no_pool():
+    with ProcessPoolExecutor(1) as executor:
+        taken = as_workers("workers", executor)
+        with pytest.raises(TypeError, match=r"what fun gave can't be pickled .*Picky"):
+            taken.map(fails_in_a_process, [1])
+        assert taken.map(square, [3]) == [9]
+    with ThreadPoolExecutor(1) as executor, pytest.raises(Picky):
+        as_workers("workers", executor).map(fails_in_a_process, [1])
+
+
+@pytest.mark.parametrize("kind", ["int", "executor"])
+def test_a_function_that_cannot_be_sent_is_an_error_that_says_so(kind):
+    with ProcessPoolExecutor(1) as executor:
+        taken = as_workers("workers", 2 if kind == "int" else executor)
+        with pytest.raises(TypeError, match=r"can't be sent to other processes.*lambda"):
+            taken.map(lambda x: x, [1, 2, 3])
+        taken.close()
+
+
+def leaves(x):
+    raise SystemExit(4)
+
+
+def test_what_is_no_exception_of_the_function_comes_out():
+    with ThreadPoolExecutor(1) as executor:
+        taken = as_workers("workers", executor)
+        taken.submit("key", leaves, 1)
+        with pytest.raises(SystemExit):
+            taken.collect()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "error", "said"),
+    [
+        (lambda fun, items: None, TypeError, "must return the values of all points"),
+        (lambda fun, items: [*map(fun, items)][1:], ValueError, "each of the 3 points.* 2$"),
+    ],
+)
+def test_a_map_that_is_none_is_an_error_that_says_so(mapping, error, said):
+    taken = as_workers("workers", mapping)
+    for key in range(3):
+        taken.submit(key, square, key)
+    with pytest.raises(error, match=said):
+        taken.collect()
 
 
 # --- workers that die ---------------------------------------------------------------------

@@ -245,6 +245,8 @@ def test_starts_of_ones_own_need_no_finite_bounds_and_are_clipped_into_them():
         ({"sampler": "halton"}, "sampler must be one of"),
         ({"sampler": [[1.0, 2.0]], "n_starts": 2}, "n_starts is 2, and sampler has 1 starts"),
         ({"sampler": [1.0, 2.0]}, r"sampler must have the shape \(B, n\)"),
+        ({"sampler": [[1.0, 2.0, 3.0]]}, "sampler has starts of 3 variables, and bounds are for 2"),
+        ({"rng": -1}, "rng must be what"),
         ({"n_starts": 0}, "n_starts must be at least 1"),
         ({"keep": 0}, "keep must be at least 1"),
         ({"x_tol": -1}, "x_tol must be >= 0"),
@@ -272,6 +274,8 @@ def test_bad_input_is_an_error_before_anything_is_evaluated(options, said):
         ({"x0": [1, 2]}, "sampler=starts"),
         ({"batch": 4, "eps": 1e-8}, "'eps' is no option"),
         ({"executor": "two"}, "executor must be an int, an executor"),
+        ({"rng": np.random.RandomState(1)}, "rng must be an int, .*; got RandomState"),
+        ({"rng": "one"}, "rng must be what"),
         ({"callback": 3}, "callback must be callable"),
     ],
 )
@@ -470,6 +474,16 @@ def test_an_objective_that_returns_something_else_fails_with_the_reason():
     res = search(himmelblau_fg, jac=himmelblau_grad)
     assert "did you mean jac=True" in res.message
     assert "must return the pair (f, g)" in search(himmelblau).message
+
+
+@pytest.mark.parametrize("kind", ["int", "executor"])
+def test_an_objective_that_cannot_be_sent_is_no_failure_of_its_starts(kind, tmp_path):
+    path = tmp_path / "search.npz"
+    with ProcessPoolExecutor(2) as executor:
+        workers = 2 if kind == "int" else executor
+        with pytest.raises(TypeError, match="can't be sent to other processes"):
+            search(lambda x: himmelblau_fg(x), executor=workers, checkpoint=path)
+    assert not path.exists()  # no start is over
 
 
 def test_ctrl_c_comes_out():
