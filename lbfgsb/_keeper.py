@@ -314,7 +314,7 @@ def find(path: str) -> Content | None:
             f"{damage}; the run goes on from the one before it, {before}, and the damaged file is "
             f"now {aside}",
             CheckpointWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         return content
     raise damage
@@ -353,8 +353,17 @@ def keep_run(
     return found, callbacks
 
 
+def keepers_at(path: str | os.PathLike[str], callbacks: list[Any]) -> list[Keeper]:
+    """Return those among the callbacks that write this file."""
+    name = as_path("checkpoint", path)
+    keepers = [keeper_of(callback) for callback in callbacks]
+    return [keeper for keeper in keepers if keeper is not None and keeper.is_at(name)]
+
+
 def keeper_of(callback: Any) -> Keeper | None:
     """Return what does the writing for a `lbfgsb.callbacks.Checkpoint`, None for anything else."""
+    if isinstance(callback, Keeper):
+        return callback
     keeper = getattr(callback, "_keeper", None)
     return keeper if isinstance(keeper, Keeper) else None
 

@@ -258,7 +258,7 @@ class StopOnSignal(Callback):
 
     Parameters
     ----------
-    signals : iterable of int, default (SIGINT, SIGTERM)
+    signals : int or iterable of int, default (SIGINT, SIGTERM)
 
     Attributes
     ----------
@@ -278,7 +278,9 @@ class StopOnSignal(Callback):
     that takes too long.
     """
 
-    def __init__(self, signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
+    def __init__(self, signals: int | Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
+        if isinstance(signals, int):
+            signals = (signals,)
         self.signals: tuple[signal.Signals, ...] = tuple(signal.Signals(s) for s in signals)
         self.received: signal.Signals | None = None
         self._before: dict[int, Any] | None = None

@@ -214,15 +214,18 @@ def minimize_multistart(
     callbacks = as_callbacks(callback)
     found: Content | None = None
     if checkpoint is not None:
-        from lbfgsb._keeper import keep_run  # what it imports is for those who want it
+        # What it imports is for those who want it.
+        from lbfgsb._keeper import keep_run, keepers_at
 
         found, callbacks = keep_run(checkpoint, callbacks, starts)
         if found is not None:
             anew = rng is None and isinstance(sampler, str)
             starts = _starts_in(os.fsdecode(checkpoint), found, starts, anew, lower, upper)
     table = _Table(starts, lower, upper, keep, x_tol, stop_after, _told(options, jac))
-    if found is not None:
+    if checkpoint is not None and found is not None:
         table.load(os.fsdecode(checkpoint), found)
+        for keeper in keepers_at(checkpoint, callbacks):
+            keeper.on_disk = table.mark()  # a file of more starts stays if none of these is new
     if together:
         if executor is not None:
             raise ValueError(

@@ -921,6 +921,10 @@ def test_the_second_signal_goes_to_the_handler_before():
     assert res.message == f"{STOPPED}: SIGUSR1 received"
 
 
+def test_one_signal_needs_no_list():
+    assert StopOnSignal(signal.SIGTERM).signals == (signal.SIGTERM,)
+
+
 def test_signals_need_the_main_thread():
     errors = []
 

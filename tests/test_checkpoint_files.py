@@ -732,8 +732,10 @@ def test_where_the_newest_file_is_damaged_the_one_before_is_used(path):
     damaged = path.read_bytes()[:-100]
     path.write_bytes(damaged)
     assert load_checkpoint(f"{path}.1").nit == 5
-    with pytest.warns(CheckpointWarning, match=r"is truncated: .* goes on from .*run\.npz\.1"):
+    said = r"is truncated: .* goes on from .*run\.npz\.1"
+    with pytest.warns(CheckpointWarning, match=said) as caught:
         res = chain(checkpoint=path)
+    assert caught[0].filename == __file__  # where the run was asked for
     assert_same_run(res, whole)
     assert (path.parent / "run.npz.damaged").read_bytes() == damaged
     assert load_checkpoint(f"{path}.1").nit == 5  # no damaged file has taken its place

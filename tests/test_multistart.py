@@ -67,6 +67,10 @@ def always_dies(x):
     return himmelblau_fg(x)
 
 
+def never(x):
+    raise AssertionError("nothing was to be evaluated")
+
+
 class Counting:
     def __init__(self, fun=himmelblau_fg):
         self.fun, self.calls = fun, 0
@@ -575,6 +579,17 @@ def test_without_rng_the_starts_are_those_of_the_file(tmp_path):
     res = search(checkpoint=path, rng=None)
     assert same_bits(res.runs.x0[:7], starts)
     assert res.n_starts == 16
+
+
+def test_fewer_starts_than_the_file_has_leave_it_as_it_is(tmp_path):
+    path = tmp_path / "search.npz"
+    starts = [[1.0, -2.0], [3.0, 1.0], [2.0, 2.0]]
+    whole = search(sampler=starts, n_starts=3, checkpoint=path)
+    before = path.read_bytes()
+    part = search(never, sampler=starts, n_starts=2, checkpoint=path)
+    assert same_bits(part.runs.x, whole.runs.x[:2])
+    assert path.read_bytes() == before
+    assert_same(search(never, sampler=starts, n_starts=3, checkpoint=path), whole)
 
 
 def test_more_starts_go_on_from_the_file(tmp_path):
