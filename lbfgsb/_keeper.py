@@ -321,7 +321,7 @@ def find(path: str) -> Content | None:
 
 
 def keep_run(
-    path: str | os.PathLike[str], callbacks: list[Any], x0: Vector
+    path: str | bytes | os.PathLike[Any], callbacks: list[Any], x0: Vector
 ) -> tuple[Content | None, list[Any]]:
     """Have a run written down at `path`, and find where it goes on.
 

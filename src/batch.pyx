@@ -459,7 +459,7 @@ cdef class Batch:
             self.note_failure(s, problem)
 
     cdef void go_on(self, Worker *worker, Py_ssize_t problem, bint looks) noexcept nogil:
-        """Run one problem that is kept from where it is, to its end or until it is time to pause."""
+        """Run one problem that is kept from where it is, until its end or a pause."""
         cdef SolverState *s = &self.kept.states[problem]
         solver_place(s, self.kept.kept[problem], worker.work)
         self.run(worker, s, problem, looks)
