@@ -120,12 +120,15 @@ def lost(cause: BaseException | None) -> WorkerError:
     return error
 
 
+# What the schedulers of clusters raise for a lost worker; not worth an import.
+_LOSSES = {("distributed", "KilledWorker"), ("ray", "RayActorError"), ("ray", "WorkerCrashedError")}
+
+
 def is_loss(error: BaseException | None) -> bool:
     """Return whether an error is of a worker, not of the function that it evaluated."""
-    # distributed's KilledWorker is nobody's subclass, and not worth an import.
-    return isinstance(error, (BrokenExecutor, CancelledError)) or (
-        type(error).__name__ == "KilledWorker"
-        and type(error).__module__.partition(".")[0] == "distributed"
+    return isinstance(error, (BrokenExecutor, CancelledError)) or any(
+        (kind.__module__.partition(".")[0], kind.__name__) in _LOSSES
+        for kind in type(error).__mro__
     )
 
 

@@ -16,7 +16,7 @@ from problems import needs_workers, rosen, same_bits
 from test_executors import rosen_that_kills
 from test_multistart import always_dies, assert_same, dies_once, search
 
-from lbfgsb import minimize_lbfgsb
+from lbfgsb import WorkerError, minimize_lbfgsb
 
 HERE = str(Path(__file__).parent)
 RUN = {"x0": np.array([-1.2, 1.0]), "jac": "2-point", "maxiter": 12}
@@ -135,7 +135,8 @@ def test_two_ranks_of_mpi_find_the_same(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def pool():
+def new_pool():
+    """What makes a pool of two of Ray's processes."""
     ray = pytest.importorskip("ray")
     from ray.util.multiprocessing import Pool
 
@@ -145,10 +146,15 @@ def pool():
         runtime_env={"env_vars": {"PYTHONPATH": paths}},
     )  # fmt: skip
     try:
-        with Pool(2) as pool:
-            yield pool
+        yield partial(Pool, 2)
     finally:
         ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pool(new_pool):
+    with new_pool() as pool:
+        yield pool
 
 
 def test_ray_finds_the_same_minima(pool):
@@ -158,4 +164,14 @@ def test_ray_finds_the_same_minima(pool):
 @needs_workers
 def test_ray_evaluates_numerical_gradients(pool):
     res = minimize_lbfgsb(fun=rosen, **RUN, workers=pool.map)
+    assert same_bits(res.x, minimize_lbfgsb(fun=rosen, **RUN).x)
+
+
+@needs_workers
+def test_a_ray_worker_that_is_killed_leaves_a_run_that_can_go_on(new_pool, tmp_path):
+    fun = partial(rosen_that_kills, home=os.getpid(), flag=str(tmp_path / "flag"))
+    with new_pool() as pool, pytest.raises(WorkerError, match="ActorDiedError") as caught:
+        minimize_lbfgsb(fun=fun, **RUN, workers=pool.map)
+    part = caught.value.solver.result()
+    res = minimize_lbfgsb(**RUN | {"fun": fun, "x0": part.x}, checkpoint=part)
     assert same_bits(res.x, minimize_lbfgsb(fun=rosen, **RUN).x)

@@ -294,6 +294,21 @@ def test_an_executor_that_gives_a_call_back_has_lost_it(error):
     assert outcome.is_lost
 
 
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [("distributed.scheduler", "KilledWorker"), ("ray.exceptions", "RayActorError")],
+)
+def test_what_the_schedulers_of_clusters_raise_is_a_lost_worker(module, kind):
+    base = type(kind, (Exception,), {"__module__": module})
+    lost = type("MoreExactly", (base,), {"__module__": module})
+
+    def mapping(fun, items):
+        raise lost("its node is gone")
+
+    with pytest.raises(WorkerError, match=r"MoreExactly: its node is gone"):
+        as_workers("workers", mapping).map(square, [1, 2])
+
+
 def test_an_executor_that_is_shut_down_takes_nothing():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
