@@ -322,7 +322,7 @@ def _check_sendable(fun: Callable[[Any], Any]) -> bytes:
     except _PICKLE as error:
         raise TypeError(
             f"fun, jac and their args can't be sent to other processes: {error}. A function must "
-            "be defined in a module, by def; threads, Dask and loky take any"
+            "be defined in a module, by def; threads, Dask, loky and Ray take any"
         ) from error
 
 
