@@ -643,6 +643,7 @@ def result_of(content: Content) -> Result:
     """Return the result that the file of a run has, a checkpoint as ever."""
     header, (snapshot,) = content
     memory = Memory(snapshot=snapshot)
+    k, n = snapshot["S"].shape
     again = updates_again(snapshot["secant"], int(snapshot["options"]["extra_updates"]))
     said = {name: _number(header["result"][name]) for name in _NUMBERS if name != "message"}
     result = Result(
@@ -655,7 +656,7 @@ def result_of(content: Content) -> Result:
         status=said["status"],
         message=header["result"]["message"],
         success=said["success"],
-        hess_inv=LazyInvHessProduct(memory, *snapshot["S"].shape[::-1], again),
+        hess_inv=LazyInvHessProduct(memory, n, k, again),
         projected_gradient=said["projected_gradient"],
         gradient_mismatch=said["gradient_mismatch"],
     )

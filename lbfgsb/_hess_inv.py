@@ -166,7 +166,8 @@ def _make(product: LazyInvHessProduct) -> None:
     waiting = own.get("_waiting")
     if waiting is None:  # another thread was faster
         return
-    own.update(vars(InvHessProduct(*waiting[0].pairs(), waiting[3])))
+    S, Y, secant = waiting[0].pairs()
+    own.update(vars(InvHessProduct(S, Y, secant, waiting[3])))
     object.__setattr__(product, "__class__", InvHessProduct)
     own.pop("_waiting", None)
 

@@ -58,7 +58,7 @@ def pairs_in(dict snapshot):
 
 
 def updates_again(const double[::1] secant, Py_ssize_t most):
-    """Return how many of the newest pairs with these factors (k,) are used twice, `most` at most."""
+    """Return how many of the newest pairs with these factors (k,) are used twice, up to `most`."""
     return extra_updates(&secant[0] if len(secant) else NULL, len(secant), most)
 
 

@@ -13,16 +13,13 @@ less than 2m x 2m ones, and no inner products of pairs have to be kept:
     the minimiser over F    B_FF (x - x₀)_F = -g_F - B_FA z_A, F free and A at bounds at x_cauchy,
                             x₀ the iterate and z = x_cauchy - x₀
 
-What H is updated from is not theta⁻¹ I here but a diagonal matrix, which learns from each pair how
-f is curved along each variable: variables of different sizes need no x_scale then. It is kept
-beside the pairs, since it knows of pairs that have left. (In the compact form all inner products of
-pairs would change with it.)
+The last equation has no x_cauchy in its free part: the minimiser over F depends on A alone.
 
-    the first matrix        J. C. Gilbert and C. Lemaréchal, Some numerical experiments with
-                            variable-storage quasi-Newton algorithms, Mathematical Programming 45
-                            (1989), 407-435
-
-The last equation of the table before has no x_cauchy in its free part: the minimiser over F depends on A alone.
+What the pairs update may be a diagonal matrix here in the place of theta I: it learns from each
+pair how f is curved along each variable, so that variables of different sizes need no x_scale
+(J. C. Gilbert and C. Lemaréchal, Some numerical experiments with variable-storage quasi-Newton
+algorithms, Mathematical Programming 45 (1989), 407-435). It knows of pairs that have left, and is
+kept beside those that are held. In the compact form all inner products would change with it.
 """
 from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, memmove, memset
