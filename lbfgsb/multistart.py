@@ -215,7 +215,7 @@ def minimize_multistart(
     found: Content | None = None
     if checkpoint is not None:
         # What it imports is for those who want it.
-        from lbfgsb._keeper import keep_run, keepers_at
+        from lbfgsb._keeper import keep_run
 
         found, callbacks = keep_run(checkpoint, callbacks, starts)
         if found is not None:
@@ -223,6 +223,8 @@ def minimize_multistart(
             starts = _starts_in(os.fsdecode(checkpoint), found, starts, anew, lower, upper)
     table = _Table(starts, lower, upper, keep, x_tol, stop_after, _told(options, jac))
     if checkpoint is not None and found is not None:
+        from lbfgsb._keeper import keepers_at
+
         table.load(os.fsdecode(checkpoint), found)
         for keeper in keepers_at(checkpoint, callbacks):
             keeper.on_disk = table.mark()  # a file of more starts stays if none of these is new
