@@ -47,7 +47,7 @@ cdef enum:
     HUGE_PAGE = 1 << 21
 
 # The process that started the OpenMP pool; 0 while there is none.
-cdef long pool_owner = 0
+cdef Py_ssize_t pool_owner = 0
 
 # As many threads as the system has let a pool have when it refused more.
 cdef Py_ssize_t most_started = INT_MAX
@@ -131,13 +131,14 @@ cdef int allowed_threads(int threads) noexcept nogil:
 
     Not many more than there are processors, and no more than the system lets start.
     """
-    global pool_owner
+    cdef Py_ssize_t process, owner
     if threads <= 1 or not PLATFORM_OPENMP:
         return 1
     threads = min(threads, max(processors(), <int>MOST_THREADS))
-    if pool_owner == 0:
-        pool_owner = platform_process()
-    return started_threads(threads) if pool_owner == platform_process() else 1
+    process, owner = platform_process(), platform_load(&pool_owner)
+    if owner == 0:
+        platform_store(&pool_owner, process)
+    return started_threads(threads) if owner == 0 or owner == process else 1
 
 
 cdef int started_threads(int threads) noexcept nogil:

@@ -1,33 +1,35 @@
 #!/bin/sh
-# Run the tests on two builds that check the compiled core as it runs, each in a virtual environment
-# of its own:
+# Run the tests on builds that check the compiled core as it runs, each in a virtual environment of
+# its own (Linux):
 #
 #   checks     bounds and initialisation checks of Cython's memoryviews
-#   sanitize   AddressSanitizer and UndefinedBehaviorSanitizer (GCC on Linux)
+#   address    AddressSanitizer and UndefinedBehaviorSanitizer, by GCC
+#   thread     ThreadSanitizer, by clang with its OpenMP (Debian: clang, libomp-dev)
 #
-#   tools/test_sanitized.sh [checks|sanitize] [arguments for pytest, such as tests/test_core_solver.py]
+#   tools/test_sanitized.sh [checks|address|thread] [arguments for pytest, such as tests/test_batch.py]
 #
-# A sanitizer's finding ends the run with its report. Takes ten minutes.
+# A sanitizer's finding ends the run with its report. Takes twenty minutes.
 set -eu
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
-    checks | sanitize) builds=$1; shift ;;
-    *) builds='checks sanitize' ;;
+    checks | address | thread) builds=$1; shift ;;
+    *) builds='checks address thread' ;;
 esac
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# install BUILD: the package with that build option, and its test dependencies
+# install BUILD OPTION: the package with that build option, and its test dependencies
 install() {
     python3 -m venv "$work/$1"
-    "$work/$1/bin/pip" install --quiet "--config-settings=setup-args=-D$1=true" \
+    "$work/$1/bin/pip" install --quiet "--config-settings=setup-args=-D$2" \
         --config-settings=setup-args=-Dtests=true \
         "--config-settings=build-dir=$work/$1/build" '.[test]'
 }
 
 test_checks() {
+    install checks checks=true
     # An IndexError where a function cannot raise is only a warning; here it is a failure.
     "$work/checks/bin/pytest" -p no:cacheprovider \
         -W error::pytest.PytestUnraisableExceptionWarning "$@"
@@ -40,7 +42,8 @@ test_checks() {
 # PYTHONMALLOC: each object has a block of its own, not a part of a larger one.
 # --capture=sys: a report goes to the terminal; pytest would lose it when the process ends.
 # Left out is the test that measures memory, which AddressSanitizer holds back once it is freed.
-test_sanitize() {
+test_address() {
+    install address sanitizer=address,undefined
     libraries=
     for name in libasan.so libubsan.so libstdc++.so; do
         libraries="$libraries $("${CC:-cc}" -print-file-name=$name)"
@@ -48,12 +51,23 @@ test_sanitize() {
     LD_PRELOAD=$libraries PYTHONMALLOC=malloc \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        "$work/sanitize/bin/pytest" -p no:cacheprovider --capture=sys \
+        "$work/address/bin/pytest" -p no:cacheprovider --capture=sys \
         --deselect tests/test_field.py::test_memory_is_w_and_a_dozen_vectors "$@"
+}
+
+# GCC's OpenMP has barriers that ThreadSanitizer does not see. Those of clang's it is told of, by the
+# library named archer. Python itself is seen by the locks that it takes, the GIL among them.
+# setarch -R: the sanitizer's map of the memory has no place for all addresses that Linux may choose.
+# die_after_fork: tests start processes while there are threads.
+test_thread() {
+    CC=clang install thread sanitizer=thread
+    LD_PRELOAD=$(clang -print-file-name=libclang_rt.tsan-x86_64.so) \
+        OMP_TOOL_LIBRARIES=$(clang -print-file-name=libarcher.so) \
+        TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0 \
+        setarch -R "$work/thread/bin/pytest" -p no:cacheprovider --capture=sys "$@"
 }
 
 for build in $builds; do
     echo "=== $build ==="
-    install "$build"
     "test_$build" "$@"
 done

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Run the tests on a free-threaded CPython, with the GIL off.
+#
+#   tools/free_threaded.sh                                   # all tests
+#   tools/free_threaded.sh tests/test_sharing.py -k sixteen  # some
+#   PYTHON=/opt/bin/python3.14t tools/free_threaded.sh       # with a Python that there is
+#
+# Without PYTHON it is the one in ~/.cache/lbfgsb-free-threaded, which is built there, in ten minutes,
+# from the source package of Debian trixie's Python 3.13. As root, what building it needs is installed.
+set -eu
+cd "$(dirname "$0")/.."
+
+package=python3.13
+kept=${XDG_CACHE_HOME:-$HOME/.cache}/lbfgsb-free-threaded
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+build() {
+    if [ "$(id -u)" = 0 ]; then
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends dpkg-dev gcc \
+            make pkg-config zlib1g-dev libssl-dev libffi-dev libbz2-dev liblzma-dev libsqlite3-dev
+    fi
+    # Trixie's packages are in a list of its own, beside those that apt has.
+    echo "deb-src http://deb.debian.org/debian trixie main" >"$work/trixie.list"
+    mkdir -p "$work/lists/partial"
+    cat >"$work/apt.conf" <<END
+Dir::Etc::SourceList "$work/trixie.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State::Lists "$work/lists";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+APT::Sandbox::User "root";
+END
+    (
+        export APT_CONFIG="$work/apt.conf"
+        cd "$work"
+        apt-get -qq update
+        apt-get -qq source --only-source "$package"
+        cd "$package"-*/
+        ./configure -q --disable-gil --disable-test-modules --prefix="$kept"
+        make -s -j 2
+        make -s install
+    )
+}
+
+python=${PYTHON:-$kept/bin/python3}
+command -v "$python" >/dev/null || build
+
+"$python" -m venv "$work/venv"
+PATH=$work/venv/bin:$PATH
+export PYTHON_GIL=0
+pip install --quiet --config-settings=setup-args=-Dtests=true \
+    "--config-settings=build-dir=$work/build" '.[test]'
+cat >"$work/gil.py" <<'END'
+import pkgutil, sys, sysconfig
+import lbfgsb._core, lbfgsb.testing
+assert sysconfig.get_config_var("Py_GIL_DISABLED") == 1, "this Python is not free-threaded"
+for module in pkgutil.iter_modules(lbfgsb._core.__path__):
+    __import__(f"lbfgsb._core.{module.name}")
+    assert not sys._is_gil_enabled(), f"{module.name} turns the GIL on"
+print(sys.version)
+END
+env -u PYTHON_GIL python -W error "$work/gil.py"
+python -m pytest -p no:cacheprovider "$@"
