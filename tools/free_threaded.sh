@@ -54,7 +54,8 @@ command -v "$python" >/dev/null || build
 
 "$python" -m venv "$work/venv"
 PATH=$work/venv/bin:$PATH
-export PYTHON_GIL=0
+# The newest NumPy and SciPy with wheels for this Python, also in the environment of the build.
+export PYTHON_GIL=0 PIP_ONLY_BINARY=numpy,scipy
 pip install --quiet --config-settings=setup-args=-Dtests=true \
     "--config-settings=build-dir=$work/build" .
 # What has no wheel for this Python (cffi has none for 3.13) is left out, with the tests that need it.
