@@ -233,7 +233,6 @@ class Solver(BaseSolver):
         else:
             objective = Objective(*of_x_alone(fun, jac, args, x_shape, self.n))
         run_iterations(self, objective, count)
-        self._asked = False
         return self.done
 
     def result(self) -> OptimizeResult:

@@ -4,13 +4,16 @@ from lbfgsb._core.guard cimport Guard
 from lbfgsb._core.solver cimport SolverState
 
 
+cdef enum:
+    NOBODY = 0    # no thread
+
 cdef object failure_of(const SolverState *s)
 
 
 cdef class BaseSolver:
     cdef SolverState s
     cdef Guard guard
-    cdef unsigned long asker           # the thread that waits for f and g; 0: none
+    cdef unsigned long asker           # the thread that waits for f and g, or NOBODY
     cdef readonly Py_ssize_t n
     cdef public object _stop_reason    # a str: why the user stopped it, if he said so
     cdef public object _differences    # a str: by which differences the gradient comes, if so

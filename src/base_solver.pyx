@@ -74,8 +74,7 @@ FEW_VARIABLES = FEW
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
 
 
-# Who has asked for a point, where that is not one thread.
-cdef unsigned long NOBODY = 0
+# Who has asked for a point, where that is not one thread, nor NOBODY.
 cdef unsigned long ANYBODY = <unsigned long>-1
 
 

@@ -11,18 +11,18 @@ The point that `fun` gets is a copy: what it does to it, or keeps of it, harms n
 holds for the gradient it returns, which is read before the next call.
 """
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.math cimport INFINITY, NAN, isfinite
 
-from lbfgsb._core.base_solver cimport BaseSolver
+from lbfgsb._core.base_solver cimport NOBODY, BaseSolver
 from lbfgsb._core.guard cimport guard_enter, guard_leave, guard_rest, guard_resume
 from lbfgsb._core.objective cimport (CompiledObjective, as_gradient, as_value, is_fresh_vector,
                                      new_vector, precision_of, vector_data)
 from lbfgsb._core.platform cimport platform_coarse_seconds
 from lbfgsb._core.recorder cimport Recorder
-from lbfgsb._core.solver cimport (DONE, ITERATE, LIMIT_ITERATIONS, NEW_ITERATE, NOTHING_NEW,
-                                  RUNNING, START, STARTED, Event, SolverState, solver_advance,
-                                  solver_point, solver_set_precision, solver_stop, solver_tell,
-                                  solver_tell_value, solver_test)
+from lbfgsb._core.solver cimport (DONE, ITERATE, NEW_ITERATE, NOTHING_NEW, START, STARTED, Event,
+                                  SolverState, solver_advance, solver_point, solver_set_precision,
+                                  solver_stop, solver_tell, solver_tell_value, solver_test)
 
 import threading
 
@@ -58,28 +58,18 @@ def run(BaseSolver solver, objective, on_start=None, redefine=None, on_iterate=N
     """
     hold(solver)
     try:
-        run_held(solver, objective, on_start, redefine, on_iterate, recorders)
+        run_held(solver, objective, on_start, redefine, on_iterate, recorders, PY_SSIZE_T_MAX)
     finally:
         guard_leave(&solver.guard, False)
 
 
 def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
-    """Drive `solver` until it is done or has accepted so many more iterates.
-
-    A limit is a pause: this is a run with a lower `maxiter`, and its end is undone.
-    """
-    cdef SolverState *s = &solver.s
-    cdef Py_ssize_t maxiter
+    """Drive `solver` until it is done or has accepted so many more iterates."""
     hold(solver)
-    maxiter = s.options.maxiter
-    s.options.maxiter = min(maxiter, s.nit + iterations)
+    solver.asker = NOBODY    # a point that was asked for before is not the one of which to tell
     try:
-        run_held(solver, objective, None, None, None, ())
+        run_held(solver, objective, None, None, None, (), solver.s.nit + iterations)
     finally:
-        s.options.maxiter = maxiter
-        if s.phase == DONE and s.reason == LIMIT_ITERATIONS:
-            s.phase, s.reason = s.phase_at_end, RUNNING
-            solver_test(s)
         try:
             solver.advance()
         finally:
@@ -95,10 +85,11 @@ cdef int hold(BaseSolver solver) except -1:
 
 
 cdef int run_held(BaseSolver solver, objective, on_start, redefine, on_iterate,
-                  tuple recorders) except -1:
+                  tuple recorders, Py_ssize_t until) except -1:
+    """Until it is done, or has `until` iterates."""
     if isinstance(objective, CompiledObjective):
-        return run_compiled(solver, objective, on_start, redefine, on_iterate, recorders)
-    return run_python(solver, objective, on_start, redefine, on_iterate, recorders)
+        return run_compiled(solver, objective, on_start, redefine, on_iterate, recorders, until)
+    return run_python(solver, objective, on_start, redefine, on_iterate, recorders, until)
 
 
 cdef object call_back(BaseSolver solver, callback):
@@ -114,7 +105,7 @@ cdef object call_back(BaseSolver solver, callback):
 
 
 cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, redefine,
-                      on_iterate, tuple recorders) except -1:
+                      on_iterate, tuple recorders, Py_ssize_t until) except -1:
     """`run` for a compiled objective: the GIL is held during pauses only."""
     cdef Recorder recorder
     cdef SolverState *s = &solver.s
@@ -126,7 +117,7 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
     e.x, e.g = vector_data(x), vector_data(g)
     e.pauses_at_start = on_start is not None or redefine is not None
     e.pauses_at_iterates = (on_iterate is not None or redefine is not None
-                            or len(recorders) > 0)
+                            or len(recorders) > 0 or until < PY_SSIZE_T_MAX)
     look_later(&e)
     with nogil:
         for i in range(solver.n):
@@ -148,6 +139,8 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
                     recorder.record(solver)
                 if on_iterate is not None and call_back(solver, on_iterate):
                     solver_stop(s)
+                if s.nit >= until:
+                    break
         elif s.options.check or in_main_thread():
             look_later(&e)
         else:
@@ -305,7 +298,7 @@ cdef double as_value_alone(object value) except? -1.0:
 
 
 cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, on_iterate,
-                    tuple recorders) except -1:
+                    tuple recorders, Py_ssize_t until) except -1:
     """`run` for a Python objective."""
     cdef SolverState *s = &solver.s
     cdef Recorder recorder
@@ -351,6 +344,8 @@ cdef int run_python(BaseSolver solver, Objective objective, on_start, redefine, 
             recorder.record(solver)
         if on_iterate is not None and call_back(solver, on_iterate):
             solver_stop(s)
+        if s.nit >= until:
+            break
     return 0
 
 

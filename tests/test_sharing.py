@@ -74,6 +74,36 @@ def test_who_asks_and_who_tells_may_be_two_threads():
     assert_same_run(solver.result(), minimize_lbfgsb(x0=X0, fun=rosen_fg, jac=True, **LONG))
 
 
+def test_a_run_has_no_place_for_an_answer_to_what_was_asked_before_it():
+    solver = Solver(X0, **LONG)
+    answer = rosen_fg(solver.ask())
+
+    def fails(x):
+        if solver.nfev == 3:
+            raise ZeroDivisionError
+        return rosen_fg(x)
+
+    with pytest.raises(ZeroDivisionError):
+        solver.run(fails)
+    with pytest.raises(RuntimeError, match="tell needs a point from ask"):
+        solver.tell(*answer)
+    solver.run(rosen_fg)
+    assert_same_run(solver.result(), minimize_lbfgsb(x0=X0, fun=rosen_fg, jac=True, **LONG))
+
+
+def test_a_run_of_some_iterations_never_looks_as_if_it_had_other_limits():
+    solver = Solver(X0, **LONG)
+    seen = set()
+
+    def fg(x):
+        seen.add((solver._limits["maxiter"], solver.done))
+        return rosen_fg(x)
+
+    while not solver.run(fg, iterations=1):
+        continue
+    assert seen == {(LONG["maxiter"], False)}
+
+
 def test_a_thread_that_has_died_holds_no_point():
     solver = Solver(X0)
     thread = threading.Thread(target=solver.ask)
