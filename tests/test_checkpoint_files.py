@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 import warnings
 import zipfile
@@ -1024,27 +1025,37 @@ def test_a_batch_must_be_the_one_of_the_file(path):
 
 
 def compiled(starts=None, **options):
-    starts = np.random.default_rng(4).uniform(-2, 2, (40, 200)) if starts is None else starts
+    starts = np.random.default_rng(4).uniform(-2, 2, (40, 1000)) if starts is None else starts
     bounds = [(-1.5, 1.5)] * starts.shape[1]
     return minimize_batch(compiled_rosenbrock, starts, bounds=bounds, **LONG | options)
 
 
+def interrupted_after(seconds, path, threads, options):
+    """The result, or None, and how many problems were under way when it was interrupted."""
+    try:
+        with alarms(signal.SIGALRM):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            res = compiled(threads=threads, checkpoint=path, **options)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return res, 0
+    except Alarm:
+        return None, path.exists() and int((load_checkpoint(path).status == -1).sum())
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("options", [{}, {"x_scale": 3.0, "maxfun": 60}], ids=["", "scaled"])
+@pytest.mark.parametrize("options", [{}, {"x_scale": 3.0, "maxfun": 400}], ids=["", "scaled"])
 def test_a_compiled_batch_that_is_interrupted_ends_with_the_same_bits(path, threads, options):
+    begun = time.perf_counter()
     whole = compiled(**options)
-    under_way, res = [], None
-    with alarms(signal.SIGALRM):
+    wait = (time.perf_counter() - begun) / 3
+    under_way = []
+    while not any(0 < count < 40 for count in under_way):  # else it was too soon or too late
+        path.unlink(missing_ok=True)
+        under_way, res = [], None
         while res is None:
-            signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.005 * len(under_way))
-            try:
-                res = compiled(threads=threads, checkpoint=path, **options)
-            except Alarm:
-                under_way.append(path.exists() and int((load_checkpoint(path).status == -1).sum()))
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-    assert any(0 < count < 40 for count in under_way)
+            res, count = interrupted_after(wait * 1.2 ** len(under_way), path, threads, options)
+            under_way.append(count)
     assert_same_batch(res, whole)
     assert_same_batch(load_checkpoint(path), whole)
 
