@@ -15,4 +15,4 @@ scipys = model.fit(X, y)[-1].coef_.copy()
 with lbfgsb.patched_scipy():
     ours = model.fit(X, y)[-1].coef_.copy()
 
-print(f"accuracy {model.score(X, y):.3f}, same coefficients:", np.allclose(ours, scipys, atol=1e-5))
+print(f"accuracy {model.score(X, y):.3f}, same coefficients:", np.allclose(ours, scipys, atol=1e-4))

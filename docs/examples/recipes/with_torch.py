@@ -1,6 +1,5 @@
 """A robust line through points with outliers, with the gradient by PyTorch."""
 
-import numpy as np
 import torch
 
 from lbfgsb import minimize_lbfgsb
