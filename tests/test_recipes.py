@@ -31,14 +31,13 @@ RECIPES = {
 
 # The programs agree with the library's own solver, so what they print doesn't tell which one ran.
 COUNTED = """
-import functools, runpy, sys
+import runpy, sys
 from lbfgsb import scipy_compat
-solve, calls = scipy_compat.minimize_lbfgsb, []
-@functools.wraps(solve)  # the door asks for its arguments
-def counted(**arguments):
+solve, calls = scipy_compat._solve, []
+def counted(*arguments):
     calls.append(1)
-    return solve(**arguments)
-scipy_compat.minimize_lbfgsb = counted
+    return solve(*arguments)
+scipy_compat._solve = counted
 runpy.run_path(sys.argv[1], run_name="__main__")
 assert len(calls) == 1, len(calls)
 """
