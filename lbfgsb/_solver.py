@@ -218,7 +218,6 @@ class Solver(BaseSolver):
         ...     print(solver.nit)
         10
         20
-        30
         >>> solver.message
         'CONVERGENCE: NORM_OF_PROJECTED_GRADIENT_<=_PGTOL'
         """
