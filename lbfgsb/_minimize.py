@@ -124,8 +124,8 @@ def minimize_lbfgsb(
         before is used, with a `CheckpointWarning`.
     maxcor : int, optional
         The number of pairs kept, at least 1. By default 10, and 30 for 3 to 32 variables: more
-        pairs save evaluations, and with vectors so short they cost little memory and time. The
-        attribute `maxcor` of a `Solver` says how many.
+        pairs save evaluations, and with vectors so short they cost little memory and time; of one
+        or two variables 6 know all. The attribute `maxcor` of a `Solver` says how many.
     ftarget : float or callable, optional
         Stop when f ≤ `ftarget`. A callable without arguments is called once after the first f and
         gradient.
@@ -214,7 +214,7 @@ def minimize_lbfgsb(
         before the last step along which f was far from a parabola do not.
     initial_scaling : {'diagonal', 'scalar'}, optional
         What the pairs update: a diagonal matrix that learns how f is curved along each variable
-        (Gilbert and Lemaréchal [7]_), by default for 6 to 32 variables, or a multiple of the
+        (Gilbert and Lemaréchal [7]_), by default for 3 to 32 variables, or a multiple of the
         identity, by default for others and with ``secant='standard'``, which thus gives the
         algorithm of [1]_ as it stands. For more than 32 variables it is always the latter.
     workspace : path, optional

@@ -24,8 +24,8 @@ cdef Py_ssize_t default_extra_updates(Py_ssize_t n, bint secant) noexcept nogil:
 
 
 cdef int default_initial_scaling(Py_ssize_t n, bint secant) noexcept nogil:
-    """Of five variables the pairs soon know all, whatever they update."""
-    return DIAGONAL if secant and 5 < n <= FEW else SCALAR
+    """Of two variables the pairs soon know all, whatever they update."""
+    return DIAGONAL if secant and 2 < n <= FEW else SCALAR
 
 
 cdef void default_options(Options *o) noexcept nogil:

@@ -113,7 +113,7 @@ def test_the_default_is_one_of_the_two():
 
 @pytest.mark.parametrize(
     ("n", "secant", "expected"),
-    [(2, "modified", 0), (5, "modified", 0), (6, "modified", 1), (32, "modified", 1),
+    [(1, "modified", 0), (2, "modified", 0), (3, "modified", 1), (32, "modified", 1),
      (33, "modified", 0), (12, "standard", 0)],
 )  # fmt: skip
 def test_it_is_chosen_by_the_number_of_variables(n, secant, expected):

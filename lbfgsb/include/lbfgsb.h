@@ -107,7 +107,7 @@ typedef struct {
                                     memory; of no effect up to 32 variables */
     Py_ssize_t extra_updates;    /* -1: as many as pay; of the model, with the newest pairs, at
                                     most maxcor */
-    int initial_scaling;         /* -1: LBFGSB_SCALING_DIAGONAL for 6 to 32 variables, but scalar
+    int initial_scaling;         /* -1: LBFGSB_SCALING_DIAGONAL for 3 to 32 variables, but scalar
                                     with the standard secant equation; always so for more */
 } lbfgsb_options;
 
