@@ -18,7 +18,7 @@ import pytest
 import scipy
 from hypothesis import settings
 
-from lbfgsb import minimize_lbfgsb
+from lbfgsb import Solver, minimize_batch, minimize_lbfgsb
 
 # By its number, not by what lbfgsb has found in it: a test is not left out because that is wrong.
 SCIPY = tuple(int(part) for part in scipy.__version__.split(".")[:2])
@@ -205,6 +205,21 @@ def assert_same_run(a, b):
         assert same_bits(a[name], b[name]), name
     assert same_bits(a.hess_inv.sk, b.hess_inv.sk)
     assert same_bits(a.hess_inv.yk, b.hess_inv.yk)
+
+
+def through_every_door(x0, **options):
+    """Return the result of `minimize_lbfgsb` for the Rosenbrock function; a `Solver` and a batch have
+    given the same bits."""
+    res = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **options)
+    solver = Solver(x0, **options)
+    solver.run(rosen_fg)
+    assert_same_run(solver.result(), res)
+    batch = minimize_batch(
+        lambda X: tuple(map(np.array, zip(*map(rosen_fg, X), strict=True))), [x0], **options
+    )
+    assert same_bits(batch.x[0], res.x)
+    assert batch.nfev[0] == res.nfev
+    return res
 
 
 def examples(count):

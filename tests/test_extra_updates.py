@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lbfgsb._core.base_solver import updates_again
 from naive import bfgs_matrix
-from problems import assert_same_run, random_problem, rosen_fg, same_bits
+from problems import assert_same_run, random_problem, rosen_fg, same_bits, through_every_door
 from scipy.optimize import LbfgsInvHessProduct
 
-from lbfgsb import Solver, load_checkpoint, minimize_batch, minimize_lbfgsb, minimize_multistart
+from lbfgsb import Solver, load_checkpoint, minimize_lbfgsb, minimize_multistart
 
 many = settings(max_examples=100, derandomize=True)
 LONG = {"ftol": 0.0, "gtol": 1e-7, "maxiter": 500}
@@ -137,15 +137,7 @@ def test_what_is_no_number_of_updates_is_refused(wrong):
 def test_every_door_takes_them_to_the_same_bits(n):
     x0 = np.resize([-1.2, 1.0], n)
     given = LONG | {"extra_updates": 3}
-    res = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **given)
-    solver = Solver(x0, **given)
-    solver.run(rosen_fg)
-    assert_same_run(solver.result(), res)
-    batch = minimize_batch(
-        lambda X: tuple(map(np.array, zip(*map(rosen_fg, X), strict=True))), x0[np.newaxis], **given
-    )
-    assert same_bits(batch.x[0], res.x)
-    assert batch.nfev[0] == res.nfev
+    res = through_every_door(x0, **given)
     starts = minimize_multistart(rosen_fg, [(-9, 9)] * n, jac=True, sampler=x0[np.newaxis], **given)
     bounded = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, bounds=[(-9, 9)] * n, **given)
     assert same_bits(starts.x, bounded.x)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from naive import core_solver, drive
-from problems import assert_same_run, random_problem, rosen_fg, same_bits
+from problems import assert_same_run, random_problem, rosen_fg, same_bits, through_every_door
 
-from lbfgsb import Solver, minimize_batch, minimize_lbfgsb
+from lbfgsb import Solver, minimize_lbfgsb
 from lbfgsb.benchmarks import compiled_rosenbrock
 
 many = settings(max_examples=200, derandomize=True)
@@ -225,15 +225,7 @@ def test_pairs_of_another_objective_have_no_factors():
 def test_every_door_takes_it_to_the_same_bits(secant):
     x0 = np.tile([-1.2, 1.0], 5)
     given = {"ftol": 0.0, "gtol": 1e-8, "maxiter": 300, "secant": secant}
-    res = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **given)
-    solver = Solver(x0, **given)
-    solver.run(rosen_fg)
-    assert_same_run(solver.result(), res)
-    batch = minimize_batch(
-        lambda X: tuple(map(np.array, zip(*map(rosen_fg, X), strict=True))), x0[np.newaxis], **given
-    )
-    assert same_bits(batch.x[0], res.x)
-    assert batch.nfev[0] == res.nfev
+    res = through_every_door(x0, **given)
     other = {"standard": "modified", "modified": "standard"}[secant]
     given["secant"] = other
     assert minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **given).nfev != res.nfev
