@@ -4,6 +4,7 @@ The objectives use element-wise arithmetic and `numpy.sum` alone: their bits dep
 on a BLAS, its threads or the alignment of an array.
 """
 
+import gc
 import itertools
 import os
 import signal
@@ -208,8 +209,8 @@ def assert_same_run(a, b):
 
 
 def through_every_door(x0, **options):
-    """Return the result of `minimize_lbfgsb` for the Rosenbrock function; a `Solver` and a batch have
-    given the same bits."""
+    """Return the result of `minimize_lbfgsb` for the Rosenbrock function; a `Solver` and a batch
+    have given the same bits."""
     res = minimize_lbfgsb(x0=x0, fun=rosen_fg, jac=True, **options)
     solver = Solver(x0, **options)
     solver.run(rosen_fg)
@@ -253,11 +254,14 @@ def lines_run(work):
         return trace
 
     before = sys.gettrace()
+    gc.collect()
+    gc.disable()  # what a collection would finalise are lines too
     sys.settrace(trace)
     try:
         work()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 
