@@ -42,7 +42,7 @@ test_checks() {
 # allocator_may_return_null: a test asks for more memory than there is, and shall get none.
 # PYTHONMALLOC: each object has a block of its own, not a part of a larger one.
 # --capture=sys: a report goes to the terminal; pytest would lose it when the process ends.
-# Left out is the test that measures memory, which AddressSanitizer holds back once it is freed.
+# Left out are the tests that measure memory, which AddressSanitizer holds back once it is freed.
 test_address() {
     install address sanitizer=address,undefined
     libraries=
@@ -53,7 +53,8 @@ test_address() {
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
         "$work/address/bin/pytest" -p no:cacheprovider --capture=sys \
-        --deselect tests/test_field.py::test_memory_is_w_and_a_dozen_vectors "$@"
+        --deselect tests/test_field.py::test_memory_is_w_and_a_dozen_vectors \
+        --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory "$@"
 }
 
 # GCC's OpenMP has barriers that ThreadSanitizer does not see. Of those of clang's it is told, by the
