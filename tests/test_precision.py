@@ -150,7 +150,7 @@ def test_a_loss_in_single_precision_beside_a_penalty_in_double_ends_well():
         res = solve(fun, x0, **tight)
         reference = scipy_minimize(fun, x0, jac=True, method="L-BFGS-B", options=tight)
         assert res.success
-        assert res.fun <= reference.fun + 1e-6 * abs(reference.fun)
+        assert res.fun <= reference.fun + 2e-6 * abs(reference.fun)  # some units of float32
         nfev, scipy_nfev = nfev + res.nfev, scipy_nfev + reference.nfev
     assert nfev < scipy_nfev
 
