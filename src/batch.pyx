@@ -12,6 +12,7 @@ disk has a state machine for each problem here too, those of a `Lockstep`, and `
 them forward for some time.
 """
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free
@@ -567,6 +568,7 @@ cdef int solve_all(Batch batch, CompiledObjective objective, data, Py_ssize_t n,
             else:
                 workers[t].work = batch.kept.block + t * batch.kept.work
             workers[t].e.fun, workers[t].e.data = objective.fun, objective.data
+            workers[t].e.pauses_from = PY_SSIZE_T_MAX
             workers[t].e.x = vector_data(buffers[t])
             workers[t].e.g = workers[t].e.x + n
             look_later(&workers[t].e)

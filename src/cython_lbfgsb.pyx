@@ -5,6 +5,7 @@ each function does. In Python this module has nothing but the capsule through wh
 the functions.
 """
 from cpython.pycapsule cimport PyCapsule_New
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.math cimport INFINITY, NAN, isfinite
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -168,7 +169,7 @@ cdef int begin(Run *run, Py_ssize_t n, const double *x, const double *lower,
         return LBFGSB_NO_MEMORY
     run.e.g = run.e.x + n
     run.e.look_at = INFINITY
-    run.e.pauses_at_iterates = run.callback != NULL
+    run.e.pauses_from = 0 if run.callback != NULL else PY_SSIZE_T_MAX
     fill(run.s.box.x, x, 0, n)
     if bounded:
         fill(run.s.box.lower, lower, -INFINITY, n)

@@ -17,7 +17,7 @@ ctypedef struct Evaluator:
     double *x                # (n,) the point fun gets
     double *g                # (n,) where it writes the gradient
     bint pauses_at_start
-    bint pauses_at_iterates
+    Py_ssize_t pauses_from   # the number of the first iterate at which, and at all later ones
     double look_at           # when to have paused next, in seconds; inf: never
     double last              # when it was last compared with the clock
 

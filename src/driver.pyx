@@ -68,7 +68,8 @@ def run_iterations(BaseSolver solver, objective, Py_ssize_t iterations):
     hold(solver)
     solver.asker = NOBODY    # a point that was asked for before is not the one of which to tell
     try:
-        run_held(solver, objective, None, None, None, (), solver.s.nit + iterations)
+        run_held(solver, objective, None, None, None, (),
+                 solver.s.nit + min(iterations, PY_SSIZE_T_MAX - solver.s.nit))
     finally:
         try:
             solver.advance()
@@ -116,8 +117,9 @@ cdef int run_compiled(BaseSolver solver, CompiledObjective objective, on_start, 
     e.fun, e.data = objective.fun, objective.data
     e.x, e.g = vector_data(x), vector_data(g)
     e.pauses_at_start = on_start is not None or redefine is not None
-    e.pauses_at_iterates = (on_iterate is not None or redefine is not None
-                            or len(recorders) > 0 or until < PY_SSIZE_T_MAX)
+    e.pauses_from = until
+    if on_iterate is not None or redefine is not None or len(recorders) > 0:
+        e.pauses_from = 0
     look_later(&e)
     with nogil:
         for i in range(solver.n):
@@ -172,7 +174,7 @@ cdef Pause drive(SolverState *s, Evaluator *e) noexcept nogil:
         event = solver_tell(s, f, e.g)
         if event == STARTED and e.pauses_at_start:
             return AT_START
-        if event == NEW_ITERATE and e.pauses_at_iterates:
+        if event == NEW_ITERATE and s.nit >= e.pauses_from:
             return AT_ITERATE
         if event != NOTHING_NEW:
             solver_test(s)
