@@ -120,6 +120,7 @@ def _check(
         "fun_precision": as_precision(fun_precision),
         "secant": _number_of("secant", secant),
         "pairs": _number_of("pairs", pairs),
+        "initial_scaling": _number_of("initial_scaling", initial_scaling),
     }
     for name, value in options.items():
         if name not in _NAMES:
@@ -134,8 +135,6 @@ def _check(
         values["extra_updates"] = as_integer("extra_updates", extra_updates, 0)
     if ftarget is not None:
         values["ftarget"] = as_number("ftarget", ftarget, None)
-    if initial_scaling is not None:
-        values["initial_scaling"] = _number_of("initial_scaling", initial_scaling)
     values["threads"] = _as_threads(threads)
     try:
         return CheckedOptions(values)
@@ -159,17 +158,17 @@ def _as_threads(threads: Any) -> int:
     return min(as_integer("threads", threads, 1), _MOST)
 
 
-# The core's numbers for the words of options that have words alone.
-_WORDS = {
+# The core's numbers for the words of options that have words alone; None leaves it to the core.
+_WORDS: dict[str, dict[str | None, int]] = {
     "secant": {"standard": 0, "modified": 1},
     "pairs": {"float64": 64, "float32": 32},
-    "initial_scaling": {"scalar": 0, "diagonal": 1},
+    "initial_scaling": {None: -1, "scalar": 0, "diagonal": 1},
 }
 
 
 def _number_of(name: str, value: Any) -> int:
     """Return the core's number for a word."""
-    if not isinstance(value, str) or value not in _WORDS[name]:
+    if not isinstance(value, str | None) or value not in _WORDS[name]:
         raise ValueError(f"{name} must be {EXPECTED[name]}; got {quote(value)}")
     return _WORDS[name][value]
 
@@ -201,13 +200,10 @@ def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
     if options["extra_updates"] == -1:
         options["extra_updates"] = None
     for name, words in _WORDS.items():
-        if values[name] == _DEFAULTS[name] == -1:
-            options[name] = None
-            continue
-        word = next((word for word, number in words.items() if number == values[name]), None)
-        if word is None:
+        of_number = {number: word for word, number in words.items()}
+        if values[name] not in of_number:
             raise ValueError(f"the option {name} is no number that stands for a word")
-        options[name] = word
+        options[name] = of_number[values[name]]
     return options
 
 

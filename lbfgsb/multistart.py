@@ -31,6 +31,7 @@ from lbfgsb.batch import as_call, minimize_batch
 
 if TYPE_CHECKING:
     from lbfgsb._checkpoint_file import Content
+    from lbfgsb._keeper import Keeper
 
 __all__ = ["minimize_multistart"]
 
@@ -212,21 +213,23 @@ def minimize_multistart(
         stop_after = as_count("stop_after", stop_after)
     starts, lower, upper = _starts(bounds, n_starts, sampler, rng)
     callbacks = as_callbacks(callback)
+    path = ""
     found: Content | None = None
+    keepers: list[Keeper] = []
     if checkpoint is not None:
         # What it imports is for those who want it.
-        from lbfgsb._keeper import keep_run
+        from lbfgsb._keeper import keep_run, keepers_at
 
+        path = os.fsdecode(checkpoint)
         found, callbacks = keep_run(checkpoint, callbacks, starts)
+        keepers = keepers_at(checkpoint, callbacks)
         if found is not None:
             anew = rng is None and isinstance(sampler, str)
-            starts = _starts_in(os.fsdecode(checkpoint), found, starts, anew, lower, upper)
+            starts = _starts_in(path, found, starts, anew, lower, upper)
     table = _Table(starts, lower, upper, keep, x_tol, stop_after, _told(options, jac))
-    if checkpoint is not None and found is not None:
-        from lbfgsb._keeper import keepers_at
-
-        table.load(os.fsdecode(checkpoint), found)
-        for keeper in keepers_at(checkpoint, callbacks):
+    if found is not None:
+        table.load(path, found)
+        for keeper in keepers:
             keeper.on_disk = table.mark()  # a file of more starts stays if none of these is new
     if together:
         if executor is not None:

@@ -443,7 +443,7 @@ cdef class BaseSolver:
 
     @property
     def _updates_again(self):
-        """How many do."""
+        """How many of the newest pairs update B twice."""
         return self.s.B.updates - self.s.B.k
 
     @property

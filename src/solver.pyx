@@ -139,7 +139,7 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     A `kept` of NULL says that there are more than a machine can have. Otherwise solver_place comes
     next, if the memory is not from solver_create. Chooses what the options leave open.
     """
-    cdef Py_ssize_t m, most, columns, pairs
+    cdef Py_ssize_t m, updates, columns, pairs
     cdef Room room = Room(NULL, NULL)
     if s.options.maxcor == 0:
         s.options.maxcor = default_maxcor(n)
@@ -147,17 +147,16 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
         s.options.extra_updates = default_extra_updates(n, s.options.secant)
     if s.options.initial_scaling < 0:
         s.options.initial_scaling = default_initial_scaling(n, s.options.secant)
-    m = s.options.maxcor
-    most = m + min(m, s.options.extra_updates)
+    s.B.m = m = s.options.maxcor
+    s.B.extra = s.options.extra_updates
+    updates = most_updates(&s.B)
     team_set_threads(&s.team, s.options.threads, n)
     # 64-bit sizes can overflow too: the largest buffers, in doubles, must stay well below 2⁶⁰.
-    if 8.0 * (m + 1) * (n + LANES) + 32.0 * most * most * s.team.threads > 1e18:
+    if 8.0 * (m + 1) * (n + LANES) + 32.0 * updates * updates * s.team.threads > 1e18:
         return room
     s.block = NULL
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.n = s.box.n = n
-    s.B.m = m
-    s.B.extra = s.options.extra_updates
     s.box.bounded, s.box.scaled = bounded, scaled
     s.few.used = n <= FEW and not s.options.compact
     s.few.diagonal = s.few.used and s.options.initial_scaling == DIAGONAL
