@@ -9,10 +9,10 @@ from lbfgsb._core.team cimport Room
 ctypedef struct FewVariables:
     bint used                # n <= FEW; else the buffers are not there
     bint diagonal            # the first matrix is no multiple of I
-    double *first            # (FEW,) the diagonal of the matrix that H is updated from; zeros
+    double *first            # (FEW,) the diagonal of the matrix that H is updated from; ones
     #                          beyond n
     double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
-    double *alpha            # (updates of B,) work of the two-loop recursion
+    double *work_H           # (2, updates of B) of the two-loop recursion
     double *step             # (FEW,) from x to the minimiser of the model; zeros beyond n
     double *t                # (n,) break points
     double *d                # (n,) direction of the path, zero for variables at their bounds

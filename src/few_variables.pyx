@@ -25,7 +25,7 @@ from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, memmove, memset
 
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
-from lbfgsb._core.compact cimport compact_get_column, most_updates
+from lbfgsb._core.compact cimport most_updates
 from lbfgsb._core.dense cimport factor, solve_upper
 from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.team cimport carve, padded
@@ -40,7 +40,7 @@ cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept no
     few.ld, few.ld_R = padded(n), padded(n) + LANES
     few.first = <double *>carve(&room.kept, FEW, sizeof(double))
     few.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
-    few.alpha = <double *>carve(&room.work, most_updates(B), sizeof(double))
+    few.work_H = <double *>carve(&room.work, 2 * most_updates(B), sizeof(double))
     few.step = <double *>carve(&room.work, FEW, sizeof(double))
     few.t = <double *>carve(&room.work, n, sizeof(double))
     few.d = <double *>carve(&room.work, n, sizeof(double))
@@ -69,56 +69,73 @@ cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept
     few.rho[newest] = 1 / s_y
     if newest == 0 or not few.diagonal:
         begin_first(few, B)
-    if few.diagonal:
-        compact_get_column(B, 2 * newest, few.d)
-        compact_get_column(B, 2 * newest + 1, few.t)
-        if not update_first(few.first, few.d, few.t, B.secant[newest] / s_y, B.n):
-            begin_first(few, B)
+    if few.diagonal and not update_first(few, B):
+        begin_first(few, B)
 
 
 cdef void begin_first(FewVariables *few, const Compact *B) noexcept nogil:
     cdef Py_ssize_t i
-    memset(few.first, 0, FEW * sizeof(double))
-    for i in range(B.n):
-        few.first[i] = 1 / B.theta
+    for i in range(B.tiles * LANES):
+        few.first[i] = 1 / B.theta if i < B.n else 1
 
 
-cdef double weighted(const double *v, const double *weight, Py_ssize_t n) noexcept nogil:
-    """The sum of weight_i v_i²."""
-    cdef Py_ssize_t i
-    cdef double total = 0
-    for i in range(n):
-        total += weight[i] * v[i] * v[i]
-    return total
+cdef bint update_first(FewVariables *few, const Compact *B) noexcept nogil:
+    """`first` learns from the newest pair (Gilbert and Lemaréchal, 1989), with c y for its y.
 
-
-cdef bint update_first(double *D, const double *s, const double *y, double rho,
-                       Py_ssize_t n) noexcept nogil:
-    """D (n,) becomes the inverse of the diagonal of the BFGS update of D⁻¹, scaled before and after
-    so that yᵀD y rho = 1, as it is where D y = s (Gilbert and Lemaréchal, 1989). rho is 1 / sᵀy.
-
-    With c y in the place of y, rho is c / sᵀy. Returns False, with D spoilt, if it is no positive
-    number everywhere.
+    It is scaled so that (c y)ᵀD (c y) = sᵀ(c y), as it is where D c y = s. Returns False, with
+    `first` spoilt, if it is no positive number everywhere.
     """
-    cdef Py_ssize_t i
-    cdef double length = 0, scale = weighted(y, D, n) * rho, inverse
-    for i in range(n):
-        length += s[i] * s[i] / D[i]
-    for i in range(n):
-        inverse = scale / D[i] * (1 - s[i] / D[i] * s[i] / length) + rho * y[i] * y[i]
-        D[i] = 1 / inverse
-    scale = weighted(y, D, n) * rho
-    for i in range(n):
-        D[i] /= scale
-        if not (D[i] > 0 and isfinite(D[i])):
+    cdef Py_ssize_t i, newest = B.k - 1
+    B.simd.update_diagonal(column(B, 2 * newest), column(B, 2 * newest + 1), B.tile_length,
+                           B.tiles, few.rho[newest] * B.secant[newest], few.first)
+    for i in range(B.n):
+        if not (few.first[i] > 0 and isfinite(few.first[i])):
             return False
+    for i in range(B.n, B.tiles * LANES):
+        few.first[i] = 1
     return True
+
+
+# The first tile of a column of W.
+cdef inline const double *column(const Compact *B, Py_ssize_t i) noexcept nogil:
+    return <const double *>B.W + B.columns[i]
 
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
     """v (FEW,) = H v; v ends in zeros."""
-    B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates, B.tiles,
-                    few.rho, B.secant, few.first, v, few.alpha)
+    if B.n <= 2:
+        apply_H_in_plane(few, B, v)
+    else:
+        B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates,
+                        B.tiles, few.rho, B.secant, few.first, v, few.work_H)
+
+
+cdef void apply_H_in_plane(const FewVariables *few, const Compact *B, double *v) noexcept nogil:
+    """The same for one or two variables, where I - rho y sᵀ = rho (J s)(J y)ᵀ, J a right angle.
+
+    So all that an update needs of the matrix before it is one number, `across` = (J s)ᵀH (J s):
+
+        (I - rho s yᵀ) H (I - rho y sᵀ) + rho/c s sᵀ = rho² across (J y)(J y)ᵀ + rho/c s sᵀ
+    """
+    cdef Py_ssize_t i, pair = B.order[0]
+    cdef const double *s = column(B, 2 * pair)
+    cdef const double *y = column(B, 2 * pair + 1)
+    cdef const double *s_next
+    cdef double across = few.first[0] * s[1] * s[1] + few.first[1] * s[0] * s[0]
+    cdef double rho = few.rho[pair], weight = rho / B.secant[pair], along, turn
+    for i in range(1, B.updates):
+        pair = B.order[i]
+        s_next = column(B, 2 * pair)
+        along = rho * (s_next[0] * y[0] + s_next[1] * y[1])
+        turn = s_next[0] * s[1] - s_next[1] * s[0]
+        across = along * along * across + weight * turn * turn
+        s, y = s_next, column(B, 2 * pair + 1)
+        rho = few.rho[pair]
+        weight = rho / B.secant[pair]
+    along = weight * (s[0] * v[0] + s[1] * v[1])
+    turn = rho * across * (rho * (y[0] * v[1] - y[1] * v[0]))
+    v[0] = along * s[0] - turn * y[1]
+    v[1] = along * s[1] + turn * y[0]
 
 
 cdef double inner(const double *u, const double *v, Py_ssize_t n) noexcept nogil:

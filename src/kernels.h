@@ -62,13 +62,17 @@ typedef struct {
     /* --- few variables (kernels_few.c) --- */
 
     /* v = H v for the inverse BFGS matrix H of `updates` with pairs, columns s_0 y_0 s_1 y_1 ...,
-       in this order, from the diagonal `first` on; rho[i] = 1 / s_i'y_i, H (secant[i] y_i) = s_i;
-       `first` and v (tiles, LANES) end in zeros, tiles <= FEW / LANES; `alpha` (updates,) is work */
+       at least one, in this order, from the diagonal `first` on; rho[i] = 1 / s_i'y_i,
+       H (secant[i] y_i) = s_i; v (tiles, LANES) ends in zeros, tiles <= FEW / LANES */
     void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
                      const double *rho, const double *secant, const double *first,
-                     double *v, double *alpha);
-    /* B (n, tiles * LANES) = the inverse of that; 0 if rounding has made it indefinite */
+                     double *v, double *work /* (2, updates) */);
+    /* D (tiles, LANES) = the inverse of the diagonal of the BFGS update of D^-1 with the columns s
+       and y, scaled before and after so that rho y'Dy = 1 */
+    void (*update_diagonal)(const double *s, const double *y, ptrdiff_t ld, ptrdiff_t tiles,
+                            double rho, double *D);
+    /* B (n, tiles * LANES) = the inverse of that H; 0 if rounding has made it indefinite */
     int (*bfgs_matrix)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                        const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t n, ptrdiff_t tiles,
                        const double *rho, const double *secant, const double *first,

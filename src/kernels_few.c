@@ -8,18 +8,33 @@
 
 #include "kernels_vector.h"
 
+/* The sum of the lanes of a column's product, in the order of lane_sum. */
+INLINE double total(const vec *sum)
+{
+    _Alignas(64) double lanes[LANES];
+    for (int part = 0; part < PARTS; part++)
+        store(lanes + part * VLEN, sum[part]);
+    pair s = quarter_sums(lanes);
+    return s[0] + s[1];
+}
+
 /* The inner product of a column of W, at w, with v in registers. */
 INLINE double column_dot(const double *w, ptrdiff_t ld, const vec *v, const int tiles)
 {
-    _Alignas(64) double lanes[LANES];
+    vec sum[PARTS];
     for (int part = 0; part < PARTS; part++) {
-        vec sum = load(w + part * VLEN) * v[part];
+        sum[part] = load(w + part * VLEN) * v[part];
         for (int t = 1; t < tiles; t++)
-            sum = mul_add(load(w + t * ld + part * VLEN), v[t * PARTS + part], sum);
-        store(lanes + part * VLEN, sum);
+            sum[part] = mul_add(load(w + t * ld + part * VLEN), v[t * PARTS + part], sum[part]);
     }
-    pair s = quarter_sums(lanes);
-    return s[0] + s[1];
+    return total(sum);
+}
+
+INLINE void load_column(const double *w, ptrdiff_t ld, vec *v, const int tiles)
+{
+    for (int t = 0; t < tiles; t++)
+        for (int part = 0; part < PARTS; part++)
+            v[t * PARTS + part] = load(w + t * ld + part * VLEN);
 }
 
 /* v += a times a column of W */
@@ -33,26 +48,42 @@ INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const in
 
 /* J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35
  * (1980), 773-782: the two-loop recursion, with v in registers. With c y in the place of y its rho
- * and the alpha of its second loop are c times smaller, and all else is the same. */
+ * and the alpha of its second loop are c times smaller, and all else is the same.
+ *
+ * An update is an inner product with v and a change of v, and the next one would wait for both. So
+ * its inner product is taken before the change and then changed itself, by an inner product of the
+ * two pairs, `cross`: u'(v + a w) = u'v + a u'w. */
 INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                            const ptrdiff_t *order, ptrdiff_t updates, const double *rho,
                            const double *secant, const double *first, double *v,
-                           double *alpha, const int tiles)
+                           double *work, const int tiles)
 {
-    vec q[FEW / VLEN];
-    for (int i = 0; i < tiles * PARTS; i++)
-        q[i] = load(v + i * VLEN);
-    for (ptrdiff_t i = updates - 1; i >= 0; i--) {
-        ptrdiff_t p = order[i];
-        alpha[i] = rho[p] * column_dot(W + cols[2 * p], ld, q, tiles);
-        add_column(-alpha[i], W + cols[2 * p + 1], ld, q, tiles);
+    const ptrdiff_t last = updates - 1;
+    double *alpha = work, *cross = work + updates;
+    double next;
+    vec q[FEW / VLEN], column[FEW / VLEN];
+    load_column(v, LANES, q, tiles);
+    next = column_dot(W + cols[2 * order[last]], ld, q, tiles);
+    for (ptrdiff_t i = last; i >= 0; i--) {
+        const double *y = W + cols[2 * order[i] + 1];
+        alpha[i] = rho[order[i]] * next;
+        if (i > 0) {
+            const double *s = W + cols[2 * order[i - 1]];
+            load_column(y, ld, column, tiles);
+            cross[i - 1] = column_dot(s, ld, column, tiles);
+            next = mul_add_1(-alpha[i], cross[i - 1], column_dot(s, ld, q, tiles));
+        }
+        add_column(-alpha[i], y, ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         q[i] *= load(first + i * VLEN);
-    for (ptrdiff_t i = 0; i < updates; i++) {
-        ptrdiff_t p = order[i];
-        double beta = rho[p] * column_dot(W + cols[2 * p + 1], ld, q, tiles);
-        add_column(alpha[i] / secant[p] - beta, W + cols[2 * p], ld, q, tiles);
+    next = column_dot(W + cols[2 * order[0] + 1], ld, q, tiles);
+    for (ptrdiff_t i = 0; i <= last; i++) {
+        const double a = alpha[i] / secant[order[i]] - rho[order[i]] * next;
+        if (i < last)
+            next = mul_add_1(a, cross[i],
+                             column_dot(W + cols[2 * order[i + 1] + 1], ld, q, tiles));
+        add_column(a, W + cols[2 * order[i]], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         store(v + i * VLEN, q[i]);
@@ -61,16 +92,45 @@ INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
                      const double *rho, const double *secant, const double *first,
-                     double *v, double *alpha)
+                     double *v, double *work)
 {
     if (tiles == 1)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, 1);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, 1);
     else if (tiles == 2)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, 2);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, 2);
     else if (tiles == 3)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, 3);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, 3);
     else
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, alpha, FEW / LANES);
+        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, FEW / LANES);
+}
+
+/* J. C. Gilbert and C. Lemarechal, Some numerical experiments with variable-storage quasi-Newton
+ * algorithms, Mathematical Programming 45 (1989), 407-435: the diagonal of the BFGS update, scaled
+ * before and after. */
+static void update_diagonal(const double *s, const double *y, ptrdiff_t ld, ptrdiff_t tiles,
+                            double rho, double *D)
+{
+    vec before[PARTS] = {{0}}, length[PARTS] = {{0}}, after[PARTS] = {{0}};
+    for (ptrdiff_t t = 0; t < tiles; t++)
+        for (int part = 0; part < PARTS; part++) {
+            const vec d = load(D + t * LANES + part * VLEN);
+            const vec st = load(s + t * ld + part * VLEN), yt = load(y + t * ld + part * VLEN);
+            before[part] = mul_add(d * yt, yt, before[part]);
+            length[part] = mul_add(st / d, st, length[part]);
+        }
+    const vec scale = fill(rho * total(before)), share = fill(1 / total(length));
+    for (ptrdiff_t t = 0; t < tiles; t++)
+        for (int part = 0; part < PARTS; part++) {
+            double *d = D + t * LANES + part * VLEN;
+            const vec st = load(s + t * ld + part * VLEN), yt = load(y + t * ld + part * VLEN);
+            const vec inverse = 1 / load(d), moved = inverse * st * st * share;
+            const vec updated = 1 / mul_add(fill(rho) * yt, yt, scale * inverse * (1 - moved));
+            after[part] = mul_add(updated * yt, yt, after[part]);
+            store(d, updated);
+        }
+    const vec unit = fill(1 / (rho * total(after)));
+    for (ptrdiff_t i = 0; i < tiles * LANES; i += VLEN)
+        store(D + i, load(D + i) * unit);
 }
 
 /* Byrd, Nocedal and Schnabel (1994), (2.14): one update after the other, a row in registers. */
@@ -89,10 +149,9 @@ INLINE int bfgs_matrix_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *col
         const double *s = W + cols[2 * p], *y = W + cols[2 * p + 1];
         _Alignas(64) double entries[FEW] = {0};
         vec Bs[REGISTERS], yv[REGISTERS];
-        for (int r = 0; r < count; r++) {
+        load_column(y, ld, yv, tiles);
+        for (int r = 0; r < count; r++)
             Bs[r] = (vec){0};
-            yv[r] = load(y + r / PARTS * ld + r % PARTS * VLEN);
-        }
         for (ptrdiff_t i = 0; i < n; i++)
             for (int r = 0; r < count; r++)
                 Bs[r] = mul_add(fill(s[i / LANES * ld + i % LANES]),
@@ -131,5 +190,6 @@ static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 void NAMED(lbfgsb_fill_few)(Kernels *kernels)
 {
     kernels->two_loop = two_loop;
+    kernels->update_diagonal = update_diagonal;
     kernels->bfgs_matrix = bfgs_matrix;
 }
