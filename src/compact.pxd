@@ -35,6 +35,8 @@ ctypedef struct Compact:
     double *root             # (u, ld_m) (C D⁻¹)^1/2 Lᵀ, strictly upper
     double *work             # (u + 1, ld_m)
     double *scale            # (u,) the diagonal of (C D⁻¹)^1/2
+    double *rho              # (m,) 1 / sᵀy
+    double *v                # (2m,) Wᵀ times what the two-loop recursion has made of -g
 
 
 # What is known of f along the step that makes a pair.
@@ -57,7 +59,7 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
 cdef void compact_sum_updates(const Compact *B, const double *y, const double *s,
                               double *v) noexcept nogil
-cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil
+cdef void compact_newton_coefficients(Compact *B, double *e) noexcept nogil
 cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogil
 cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t fixed,
                                bint was_all_free, Py_ssize_t changed,

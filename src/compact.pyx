@@ -84,6 +84,8 @@ cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
     B.root = <double *>carve(&room.work, most * B.ld_m, sizeof(double))
     B.work = <double *>carve(&room.work, (most + 1) * B.ld_m, sizeof(double))
     B.scale = <double *>carve(&room.work, most, sizeof(double))
+    B.rho = <double *>carve(&room.work, B.m, sizeof(double))
+    B.v = <double *>carve(&room.work, padded(2 * B.m), sizeof(double))
 
 
 cdef Py_ssize_t most_updates(const Compact *B) noexcept nogil:
@@ -363,39 +365,24 @@ cdef void compact_sum_updates(const Compact *B, const double *y, const double *s
         v[2 * B.order[i] + 1] += y[i]
 
 
-cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil:
+cdef void compact_newton_coefficients(Compact *B, double *e) noexcept nogil:
     """e (2k,) such that -H g = -g/theta + [s_0 y_0 ...] e, from p = -Wᵀg.
 
-    With a = R⁻¹ Sᵀ(-g) and b = R⁻ᵀ ((D C⁻¹ + gamma YᵀY) a - gamma Yᵀ(-g)): e_s = b,
-    e_y = -gamma a.
+    By the two-loop recursion, which costs O(k) an update if a vector is known by its inner products
+    with all s and y. It is (3.13) with R⁻¹ and R⁻ᵀ applied a column at a time.
     """
-    cdef Py_ssize_t i, j, pair, u = B.updates
-    cdef const Py_ssize_t *order = B.order
-    cdef double gamma = 1 / B.theta, sum_
-    cdef double *a = B.work
-    cdef double *b = B.work + B.ld_m
-    for i in range(u - 1, -1, -1):
-        pair = order[i]
-        sum_ = B.p[2 * pair]
-        for j in range(i + 1, u):
-            sum_ -= sy(B.gram, B.ld, pair, order[j]) * a[j]
-        a[i] = sum_ / sy(B.gram, B.ld, pair, pair)
-    memset(b, 0, u * sizeof(double))
-    compact_sum_updates(B, a, b, e)
-    for i in range(B.k):    # gamma Y YᵀE a - gamma Yᵀ(-g), in the place of e_s
-        sum_ = -B.p[2 * i + 1]
-        for j in range(B.k):
-            sum_ += yy(B.gram, B.ld, i, j) * e[2 * j + 1]
-        e[2 * i] = gamma * sum_
-    for i in range(u):
-        pair = order[i]
-        sum_ = sy(B.gram, B.ld, pair, pair) / B.secant[pair] * a[i] + e[2 * pair]
-        for j in range(i):
-            sum_ -= sy(B.gram, B.ld, order[j], pair) * b[j]
-        b[i] = sum_ / sy(B.gram, B.ld, pair, pair)
-    for i in range(u):
-        a[i] *= -gamma
-    compact_sum_updates(B, a, b, e)
+    cdef Py_ssize_t i
+    cdef double gamma = 1 / B.theta
+    cdef double *alpha = B.work
+    cdef double *beta = B.work + B.ld_m
+    for i in range(B.k):
+        B.rho[i] = 1 / sy(B.gram, B.ld, i, i)
+    memcpy(B.v, B.p, 2 * B.k * sizeof(double))
+    B.simd.two_loop_products(B.gram, B.ld, B.k, B.order, B.updates, B.rho, B.secant, gamma, B.v,
+                             alpha, beta)
+    for i in range(B.updates):
+        alpha[i] *= -gamma
+    compact_sum_updates(B, alpha, beta, e)
 
 
 # --- inner products over the free variables ----------------------------------------------

@@ -89,6 +89,15 @@ typedef struct {
     void (*add_gram)(const double *U, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double *C,
                      ptrdiff_t ldc);
 
+    /* alpha and beta (updates,) such that -H g = gamma (-g - sum of alpha[i] y) + sum of beta[i] s,
+       s and y the pair order[i], H as for two_loop with gamma I for `first`; v = [s_0 y_0 ...]'(-g),
+       overwritten; gram (2 pairs, ld) = [s_0 y_0 ...]'[s_0 y_0 ...]. v may be read and written, and
+       a row read, up to a multiple of LANES */
+    void (*two_loop_products)(const double *gram, ptrdiff_t ld, ptrdiff_t pairs,
+                              const ptrdiff_t *order, ptrdiff_t updates, const double *rho,
+                              const double *secant, double gamma, double *v, double *alpha,
+                              double *beta);
+
     /* --- rows of vectors, with their bounds (kernels_rows.c); no reduction but min and max --- */
 
     /* out = the point at steplength alpha from x along d */

@@ -39,6 +39,10 @@ cdef extern from "kernels.h" nogil:
         bint eliminate(double *A, Py_ssize_t n, Py_ssize_t width, Py_ssize_t ld) noexcept nogil
         void add_gram(const double *U, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, double *C,
                       Py_ssize_t ldc) noexcept nogil
+        void two_loop_products(const double *gram, Py_ssize_t ld, Py_ssize_t pairs,
+                               const Py_ssize_t *order, Py_ssize_t updates, const double *rho,
+                               const double *secant, double gamma, double *v, double *alpha,
+                               double *beta) noexcept nogil
         void trial_free(Py_ssize_t n, double alpha, const double *x, const double *d,
                         double *out) noexcept nogil
         void trial_box(Py_ssize_t n, double alpha, const double *x, const double *d,

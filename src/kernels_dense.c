@@ -64,8 +64,47 @@ static void add_gram(const double *U, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
         add_multiples(U, ld, rows, j, n, C + j * ldc, 1.0);
 }
 
+typedef double unaligned_vec __attribute__((vector_size(VBYTES), aligned(8)));
+
+/* v += a times a row */
+INLINE void add_row(ptrdiff_t count, double a, const double *row, double *v)
+{
+    for (ptrdiff_t j = 0; j < count; j += VLEN)
+        store(v + j, mul_add(fill(a), *(const unaligned_vec *)(row + j), load(v + j)));
+}
+
+/* The two-loop recursion of kernels_few.c, with the vector known by its inner products alone: a
+ * multiple of y_i or s_i is added to it by adding that of a row of the Gram matrix. An inner product
+ * that is needed next is changed first. */
+static void two_loop_products(const double *gram, ptrdiff_t ld, ptrdiff_t pairs,
+                              const ptrdiff_t *order, ptrdiff_t updates, const double *rho,
+                              const double *secant, double gamma, double *v, double *alpha,
+                              double *beta)
+{
+    const ptrdiff_t last = updates - 1;
+    double next = v[2 * order[last]];
+    for (ptrdiff_t i = last; i >= 0; i--) {
+        const double *row = gram + (2 * order[i] + 1) * ld;
+        alpha[i] = rho[order[i]] * next;
+        if (i > 0)
+            next = mul_add_1(-alpha[i], row[2 * order[i - 1]], v[2 * order[i - 1]]);
+        add_row(2 * pairs, -alpha[i], row, v);
+    }
+    for (ptrdiff_t j = 0; j < 2 * pairs; j += VLEN)
+        store(v + j, gamma * load(v + j));
+    next = v[2 * order[0] + 1];
+    for (ptrdiff_t i = 0; i <= last; i++) {
+        const double *row = gram + 2 * order[i] * ld;
+        beta[i] = alpha[i] / secant[order[i]] - rho[order[i]] * next;
+        if (i < last)
+            next = mul_add_1(beta[i], row[2 * order[i + 1] + 1], v[2 * order[i + 1] + 1]);
+        add_row(2 * pairs, beta[i], row, v);
+    }
+}
+
 void NAMED(lbfgsb_fill_dense)(Kernels *kernels)
 {
     kernels->eliminate = eliminate;
     kernels->add_gram = add_gram;
+    kernels->two_loop_products = two_loop_products;
 }
