@@ -12,7 +12,8 @@ ctypedef struct FewVariables:
     double *first            # (FEW,) the diagonal of the matrix that H is updated from; ones
     #                          beyond n
     double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
-    double *work_H           # (2, updates of B) of the two-loop recursion
+    double *cross            # (m + 1,) sᵀy of each pair's y with the s of the pair before it
+    double *alpha            # (updates of B,) work of the two-loop recursion
     double *step             # (FEW,) from x to the minimiser of the model; zeros beyond n
     double *t                # (n,) break points
     double *d                # (n,) direction of the path, zero for variables at their bounds

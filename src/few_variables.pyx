@@ -40,7 +40,8 @@ cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept no
     few.ld, few.ld_R = padded(n), padded(n) + LANES
     few.first = <double *>carve(&room.kept, FEW, sizeof(double))
     few.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
-    few.work_H = <double *>carve(&room.work, 2 * most_updates(B), sizeof(double))
+    few.cross = <double *>carve(&room.kept, B.m + 1, sizeof(double))
+    few.alpha = <double *>carve(&room.work, most_updates(B), sizeof(double))
     few.step = <double *>carve(&room.work, FEW, sizeof(double))
     few.t = <double *>carve(&room.work, n, sizeof(double))
     few.d = <double *>carve(&room.work, n, sizeof(double))
@@ -60,6 +61,7 @@ cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
     """B's newest pair is a new one with this sᵀy; the oldest has left if B was full."""
     if was_full:
         memmove(few.rho, few.rho + 1, (B.k - 1) * sizeof(double))
+        memmove(few.cross, few.cross + 1, (B.k - 1) * sizeof(double))
     few_set_pair(few, B, s_y)
 
 
@@ -67,6 +69,9 @@ cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept
     """B has got a newest pair, with this sᵀy."""
     cdef Py_ssize_t newest = B.k - 1
     few.rho[newest] = 1 / s_y
+    if newest > 0 and B.n > 2:
+        few.cross[newest] = B.simd.product(column(B, 2 * newest - 2), column(B, 2 * newest + 1),
+                                           B.tile_length, B.tiles)
     if newest == 0 or not few.diagonal:
         begin_first(few, B)
     if few.diagonal and not update_first(few, B):
@@ -107,7 +112,7 @@ cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil
         apply_H_in_plane(few, B, v)
     else:
         B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates,
-                        B.tiles, few.rho, B.secant, few.first, v, few.work_H)
+                        B.tiles, few.rho, few.cross, B.secant, few.first, v, few.alpha)
 
 
 cdef void apply_H_in_plane(const FewVariables *few, const Compact *B, double *v) noexcept nogil:

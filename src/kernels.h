@@ -61,13 +61,16 @@ typedef struct {
 
     /* --- few variables (kernels_few.c) --- */
 
+    /* the inner product of two columns */
+    double (*product)(const double *a, const double *b, ptrdiff_t ld, ptrdiff_t tiles);
     /* v = H v for the inverse BFGS matrix H of `updates` with pairs, columns s_0 y_0 s_1 y_1 ...,
-       at least one, in this order, from the diagonal `first` on; rho[i] = 1 / s_i'y_i,
-       H (secant[i] y_i) = s_i; v (tiles, LANES) ends in zeros, tiles <= FEW / LANES */
+       at least one, in this order, from the diagonal `first` on; rho[i] = 1 / s_i'y_i, cross[i] =
+       s_{i-1}'y_i, H (secant[i] y_i) = s_i; v (tiles, LANES) ends in zeros, tiles <= FEW / LANES;
+       `alpha` (updates,) is work */
     void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
-                     const double *rho, const double *secant, const double *first,
-                     double *v, double *work /* (2, updates) */);
+                     const double *rho, const double *cross, const double *secant,
+                     const double *first, double *v, double *alpha);
     /* D (tiles, LANES) = the inverse of the diagonal of the BFGS update of D^-1 with the columns s
        and y, scaled before and after so that rho y'Dy = 1 */
     void (*update_diagonal)(const double *s, const double *y, ptrdiff_t ld, ptrdiff_t tiles,

@@ -23,10 +23,12 @@ cdef extern from "kernels.h" nogil:
         const char *name
         Panel float64
         Panel float32
+        double product(const double *a, const double *b, Py_ssize_t ld,
+                       Py_ssize_t tiles) noexcept nogil
         void two_loop(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,
                       const Py_ssize_t *order, Py_ssize_t updates, Py_ssize_t tiles,
-                      const double *rho, const double *secant, const double *first, double *v,
-                      double *work) noexcept nogil
+                      const double *rho, const double *cross, const double *secant,
+                      const double *first, double *v, double *alpha) noexcept nogil
         void update_diagonal(const double *s, const double *y, Py_ssize_t ld, Py_ssize_t tiles,
                              double rho, double *D) noexcept nogil
         bint bfgs_matrix(const double *W, Py_ssize_t ld, const Py_ssize_t *cols,

@@ -51,44 +51,58 @@ INLINE void add_column(double a, const double *w, ptrdiff_t ld, vec *v, const in
                 mul_add(fill(a), load(w + t * ld + part * VLEN), v[t * PARTS + part]);
 }
 
+static double product(const double *s, const double *y, ptrdiff_t ld, ptrdiff_t tiles)
+{
+    vec sum[PARTS] = {{0}};
+    for (ptrdiff_t t = 0; t < tiles; t++)
+        for (int part = 0; part < PARTS; part++)
+            sum[part] = mul_add(load(s + t * ld + part * VLEN), load(y + t * ld + part * VLEN),
+                                sum[part]);
+    return total(sum);
+}
+
+/* s'y of updates i - 1 and i: it is known unless the second round begins with i. */
+INLINE double cross_of(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
+                       const ptrdiff_t *order, const double *cross, ptrdiff_t i, const int tiles)
+{
+    if (order[i] == order[i - 1] + 1)
+        return cross[order[i]];
+    return product(W + cols[2 * order[i - 1]], W + cols[2 * order[i] + 1], ld, tiles);
+}
+
 /* J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35
  * (1980), 773-782: the two-loop recursion, with v in registers. With c y in the place of y its rho
  * and the alpha of its second loop are c times smaller, and all else is the same.
  *
  * An update is an inner product with v and a change of v, and the next one would wait for both. So
  * its inner product is taken before the change and then changed itself, by an inner product of the
- * two pairs, `cross`: u'(v + a w) = u'v + a u'w. */
+ * two pairs: u'(v + a w) = u'v + a u'w. */
 INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                            const ptrdiff_t *order, ptrdiff_t updates, const double *rho,
-                           const double *secant, const double *first, double *v,
-                           double *work, const int tiles)
+                           const double *cross, const double *secant, const double *first,
+                           double *v, double *alpha, const int tiles)
 {
     const ptrdiff_t last = updates - 1;
-    double *alpha = work, *cross = work + updates;
     double next;
-    vec q[FEW / VLEN], column[FEW / VLEN];
+    vec q[FEW / VLEN];
     load_column(v, LANES, q, tiles);
     next = column_dot(W + cols[2 * order[last]], ld, q, tiles);
     for (ptrdiff_t i = last; i >= 0; i--) {
-        const double *y = W + cols[2 * order[i] + 1];
         alpha[i] = rho[order[i]] * next;
-        if (i > 0) {
-            const double *s = W + cols[2 * order[i - 1]];
-            load_column(y, ld, column, tiles);
-            cross[i - 1] = column_dot(s, ld, column, tiles);
-            next = mul_add_1(-alpha[i], cross[i - 1], column_dot(s, ld, q, tiles));
-        }
-        add_column(-alpha[i], y, ld, q, tiles);
+        if (i > 0)
+            next = mul_add_1(-alpha[i], cross_of(W, ld, cols, order, cross, i, tiles),
+                             column_dot(W + cols[2 * order[i - 1]], ld, q, tiles));
+        add_column(-alpha[i], W + cols[2 * order[i] + 1], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         q[i] *= load(first + i * VLEN);
     next = column_dot(W + cols[2 * order[0] + 1], ld, q, tiles);
     for (ptrdiff_t i = 0; i <= last; i++) {
-        const double a = alpha[i] / secant[order[i]] - rho[order[i]] * next;
+        const double beta = alpha[i] / secant[order[i]] - rho[order[i]] * next;
         if (i < last)
-            next = mul_add_1(a, cross[i],
+            next = mul_add_1(beta, cross_of(W, ld, cols, order, cross, i + 1, tiles),
                              column_dot(W + cols[2 * order[i + 1] + 1], ld, q, tiles));
-        add_column(a, W + cols[2 * order[i]], ld, q, tiles);
+        add_column(beta, W + cols[2 * order[i]], ld, q, tiles);
     }
     for (int i = 0; i < tiles * PARTS; i++)
         store(v + i * VLEN, q[i]);
@@ -96,17 +110,18 @@ INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 
 static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,
-                     const double *rho, const double *secant, const double *first,
-                     double *v, double *work)
+                     const double *rho, const double *cross, const double *secant,
+                     const double *first, double *v, double *alpha)
 {
     if (tiles == 1)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, 1);
+        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, 1);
     else if (tiles == 2)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, 2);
+        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, 2);
     else if (tiles == 3)
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, 3);
+        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, 3);
     else
-        two_loop_tiles(W, ld, cols, order, updates, rho, secant, first, v, work, FEW / LANES);
+        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha,
+                       FEW / LANES);
 }
 
 /* J. C. Gilbert and C. Lemarechal, Some numerical experiments with variable-storage quasi-Newton
@@ -195,6 +210,7 @@ static int bfgs_matrix(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 void NAMED(lbfgsb_fill_few)(Kernels *kernels)
 {
     kernels->two_loop = two_loop;
+    kernels->product = product;
     kernels->update_diagonal = update_diagonal;
     kernels->bfgs_matrix = bfgs_matrix;
 }
