@@ -22,6 +22,7 @@ RECIPES = {
     ),
     "with_lmfit.py": ("lmfit", "a = 2.51, b = 1.31\nas least squares: True\n"),
     "with_optimagic.py": ("optimagic", "a = 0.5000, b = 1.7500, f = 1.1875\n"),
+    "with_gpy.py": ("GPy", "noise 0.20\nas SciPy's: True\n"),
     "with_torch.py": ("torch", "True [1. 2.]\n"),
     "with_botorch.py": ("botorch", "at least as good as BoTorch's: True\n"),
     "with_jax.py": ("jax", "True [1. 2.]\n"),
@@ -60,7 +61,7 @@ def test_a_recipe_prints_its_result(name):
     assert run(name) == RECIPES[name][1]
 
 
-@pytest.mark.parametrize("name", list(RECIPES)[:4])
+@pytest.mark.parametrize("name", list(RECIPES)[:5])
 def test_a_library_that_calls_scipy_is_led_to_our_solver_once(name):
     assert run(name, "-c", COUNTED) == RECIPES[name][1]
 
