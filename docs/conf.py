@@ -82,6 +82,7 @@ html_math_renderer = "mathml"
 html_title = f"lbfgsb {release}"
 html_static_path = ["_static"]
 html_css_files = ["lbfgsb.css"]
+html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
