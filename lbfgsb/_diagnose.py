@@ -27,7 +27,7 @@ Severity = Literal["problem", "hint", "fine"]
 
 @dataclass
 class Finding:
-    """One thing that `diagnose` noticed.
+    """One thing that `~lbfgsb.diagnose` noticed.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Finding:
 
 
 class Diagnosis:
-    """The findings of `diagnose`: a sequence of `Finding`, problems first; prints in 80 columns."""
+    """The findings of `~lbfgsb.diagnose`: a sequence of `Finding`, problems first; prints in 80 columns."""
 
     def __init__(self, headline: str, findings: list[Finding]) -> None:
         order = ("problem", "hint", "fine")

@@ -158,7 +158,7 @@ _ROWS = 20  # of a table
 
 @dataclass
 class GradientReport:
-    """What `check_gradient` found, the worst first; its ``repr`` is a table.
+    """What `~lbfgsb.check_gradient` found, the worst first; its ``repr`` is a table.
 
     Attributes
     ----------

@@ -148,7 +148,7 @@ def minimize_lbfgsb(
         ``callback(*, intermediate_result)`` (exactly so named) or ``callback(xk)``, told apart by
         the signature. ``StopIteration`` ends the run with status 3, as does a true return value of
         the first form; that of the others, SciPy's, is ignored as in SciPy. The
-        state is an `OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message, success,
+        state is an `~scipy.optimize.OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message, success,
         hess_inv, projected_gradient, steplength and active_bounds; ``state.update(gtol=…)`` changes
         ftol, gtol, maxiter, maxfun or maxcor. A callback's methods ``begin_run(state)`` and
         ``end_run(state)``, if it has them, are called before and after the run. `lbfgsb.callbacks`

@@ -55,6 +55,14 @@ class Solver(BaseSolver):
         f there.
     projected_gradient : float
         The inf-norm of the projected gradient there.
+    active_bounds : int
+        How many variables are at a bound that their gradient pushes them against.
+    steplength : float
+        The multiple of the search direction in the last step.
+    gradient_mismatch : float
+        How far f and its slopes disagree, as in the result.
+    n : int
+        The number of variables.
     maxcor : int
         The number of pairs kept at most, as given or chosen.
     nit, nfev, njev : int

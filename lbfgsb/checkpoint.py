@@ -38,7 +38,7 @@ def save_checkpoint(path: str | os.PathLike[str], run: OptimizeResult | Solver) 
         ``.npz`` that `numpy.load` reads with ``allow_pickle=False``.
     run : OptimizeResult or Solver
         A result of `minimize_lbfgsb` or of ``Solver.result()``; or a solver, at any moment, also
-        between `ask` and `tell`.
+        between `~Solver.ask` and `~Solver.tell`.
 
     Raises
     ------

@@ -8,6 +8,7 @@ with its slopes in every line search, for nothing, and warns; `lbfgsb.check_grad
 component, and `lbfgsb.diagnose` puts it in words.
 """
 
+import textwrap
 import warnings
 
 import matplotlib.pyplot as plt
@@ -56,9 +57,9 @@ def solve(jac):
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", GradientWarning)
     failed = solve(wrong_gradient)
-print(failed.message)
+print(textwrap.fill(failed.message, 88))
 for warning in caught:
-    print(f"{warning.category.__name__}: {warning.message}")
+    print(textwrap.fill(f"{warning.category.__name__}: {warning.message}", 88))
 
 # %%
 # ``diagnose`` reads the result and, given the objective, looks for the cause.
