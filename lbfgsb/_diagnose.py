@@ -61,7 +61,10 @@ class Finding:
 
 
 class Diagnosis:
-    """The findings of `~lbfgsb.diagnose`: a sequence of `Finding`, problems first; prints in 80 columns."""
+    """The findings of `~lbfgsb.diagnose`: a sequence of `Finding`, problems first.
+
+    It prints in 80 columns.
+    """
 
     def __init__(self, headline: str, findings: list[Finding]) -> None:
         order = ("problem", "hint", "fine")

@@ -147,12 +147,12 @@ def minimize_lbfgsb(
         Called once for each accepted iterate, the last included, as ``callback(xk, state)``,
         ``callback(*, intermediate_result)`` (exactly so named) or ``callback(xk)``, told apart by
         the signature. ``StopIteration`` ends the run with status 3, as does a true return value of
-        the first form; that of the others, SciPy's, is ignored as in SciPy. The
-        state is an `~scipy.optimize.OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message, success,
-        hess_inv, projected_gradient, steplength and active_bounds; ``state.update(gtol=…)`` changes
-        ftol, gtol, maxiter, maxfun or maxcor. A callback's methods ``begin_run(state)`` and
-        ``end_run(state)``, if it has them, are called before and after the run. `lbfgsb.callbacks`
-        has ready-made ones.
+        the first form; that of the others, SciPy's, is ignored as in SciPy. The state
+        is an `~scipy.optimize.OptimizeResult` with x, fun, jac, nfev, njev, nit, status, message,
+        success, hess_inv, projected_gradient, steplength and active_bounds;
+        ``state.update(gtol=…)`` changes ftol, gtol, maxiter, maxfun or maxcor. A callback's methods
+        ``begin_run(state)`` and ``end_run(state)``, if it has them, are called before and after the
+        run. `lbfgsb.callbacks` has ready-made ones.
     maxls : int, default 20
         Most evaluations of a line search.
     finite_diff_rel_step : float or array_like, optional

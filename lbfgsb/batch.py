@@ -141,10 +141,11 @@ def minimize_batch(
         - nit, nfev, njev, status (B,) of int, success (B,) of bool, message, a list of B strings;
         - nrounds: how many times `fun` was called.
 
-        ``res[3]`` is the result of one problem, an `~scipy.optimize.OptimizeResult` with its own x, fun, …, for
-        `diagnose`, say. As the `checkpoint` of `minimize_lbfgsb` it is a start from its x, f and
-        gradient whose counts go on: a batch gives no pairs away. If a `~lbfgsb.callbacks.History` was among the
-        callbacks, the attribute ``res.history`` is a copy of it.
+        ``res[3]`` is the result of one problem, an `~scipy.optimize.OptimizeResult` with its own
+        x, fun, …, for `diagnose`, say. As the `checkpoint` of `minimize_lbfgsb` it is a start from
+        its x, f and gradient whose counts go on: a batch gives no pairs away. If a
+        `~lbfgsb.callbacks.History` was among the callbacks, the attribute ``res.history`` is a copy
+        of it.
 
     Raises
     ------

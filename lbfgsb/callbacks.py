@@ -508,7 +508,8 @@ class Checkpoint(Callback):
     ``minimize_lbfgsb(checkpoint=path)`` has one by itself and goes on from the file; give one of
     the same path as a callback to choose `every`, `seconds` or `keep`. The end of the run is
     written in any case, also where an exception ends it. If a file can't be written later on, a
-    disk being full, say, there is a `~lbfgsb.CheckpointWarning`; the run goes on, and the files stay.
+    disk being full, say, there is a `~lbfgsb.CheckpointWarning`; the run goes on, and the files
+    stay.
 
     A file is written beside the one before and brought to the disk before it takes that one's
     name. The pairs are not copied for it.

@@ -114,8 +114,8 @@ def minimize_multistart(
         ``callback(intermediate_result)``, called when a start is over, in the order in which they
         end. Its argument has the x, fun, jac and projected_gradient of the best so far; nit, nfev,
         njev, the sums so far; problems, running and converged, numbers of starts. A true return
-        value or ``StopIteration`` ends the search. Those of `lbfgsb.callbacks` work, `~lbfgsb.callbacks.ProgressBar`
-        among them.
+        value or ``StopIteration`` ends the search. Those of `lbfgsb.callbacks` work,
+        `~lbfgsb.callbacks.ProgressBar` among them.
     checkpoint : path, optional
         A str or `os.PathLike`: the file in which finished starts are kept, as in
         `minimize_lbfgsb`. If it exists those in it are not run again. The file keeps the starts
@@ -131,9 +131,9 @@ def minimize_multistart(
 
         - x, fun, jac, projected_gradient, status, success, message: of the start that ended at the
           least f, the first of them if several did;
-        - minima: a list of at most `keep` `~scipy.optimize.OptimizeResult`, least f first, each with x, fun, jac,
-          projected_gradient, message, and ``starts``, the numbers in `runs` of the starts that
-          ended there, and ``count``, how many;
+        - minima: a list of at most `keep` `~scipy.optimize.OptimizeResult`, least f first, each
+          with x, fun, jac, projected_gradient, message, and ``starts``, the numbers in `runs` of
+          the starts that ended there, and ``count``, how many;
         - n_minima: how many distinct minima were found, also those not kept;
         - n_starts: how many starts count;
         - failed: a list of the numbers in `runs` of those that failed: by an exception, or

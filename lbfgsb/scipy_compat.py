@@ -204,10 +204,10 @@ def scipy_method(
         Those of SciPy's L-BFGS-B: `maxcor`, `ftol` (2.2e-9), `gtol` (1e-5), `eps` (1e-8),
         `maxfun` (15000), `maxiter` (15000), `maxls` (20), `finite_diff_rel_step`, `workers` with
         SciPy ≥ 1.16, and `disp` and `iprint`, without effect, where the installed SciPy still has
-        them. `tol`, which `~scipy.optimize.minimize` adds, sets `ftol` and `gtol` if they are not given.
-        Then those of `minimize_lbfgsb`: `ftarget`, `max_steplength`, `threads`, `checkpoint`,
-        `logger`, with which `iprint` counts, and the others. And `scheme`, see Notes. An unknown
-        option is an `scipy.optimize.OptimizeWarning`.
+        them. `tol`, which `~scipy.optimize.minimize` adds, sets `ftol` and `gtol` if they are not
+        given. Then those of `minimize_lbfgsb`: `ftarget`, `max_steplength`, `threads`,
+        `checkpoint`, `logger`, with which `iprint` counts, and the others. And `scheme`, see Notes.
+        An unknown option is an `scipy.optimize.OptimizeWarning`.
 
     Returns
     -------
@@ -268,9 +268,10 @@ scipy_method.lower = lambda: "_custom"  # type: ignore[attr-defined]
 def patch_scipy() -> None:
     """Put this solver in the place of SciPy's L-BFGS-B, for the whole process.
 
-    From now on it works behind ``scipy.optimize.minimize(method='L-BFGS-B')``, `~scipy.optimize.minimize` with
-    bounds and no method, `scipy.optimize.fmin_l_bfgs_b`, and everything in SciPy and elsewhere
-    that calls them, no matter when they were imported. Calling it again changes nothing.
+    From now on it works behind ``scipy.optimize.minimize(method='L-BFGS-B')``,
+    `~scipy.optimize.minimize` with bounds and no method, `scipy.optimize.fmin_l_bfgs_b`, and
+    everything in SciPy and elsewhere that calls them, no matter when they were imported. Calling it
+    again changes nothing.
 
     See Also
     --------
