@@ -44,6 +44,7 @@ def _find_core() -> None:
 
 _find_core()
 
+#: The version of lbfgsb, as ``lbfgsb --version`` prints it.
 __version__ = "2.0.0.dev0"
 
 # Where each public name is at home. A module is imported when something of it is first asked for:

@@ -58,6 +58,20 @@ def test_every_page_is_in_a_table_of_contents():
     assert pages - listed == {Path("index")}
 
 
+def test_the_gallery_of_the_front_page_has_its_examples():
+    block = (DOCS / "index.rst").read_text().split(".. minigallery::\n")[1].split(".. toctree")[0]
+    assert block.split()
+    for example in block.split():
+        assert (DOCS / example).exists(), example
+
+
+def test_the_table_of_files_has_each_file_of_the_core():
+    table = (DOCS / "how_it_works.rst").read_text().split("Which file holds what\n===")[1]
+    listed = re.findall(r"^   \* - ``(\w+)``$", table, re.MULTILINE)
+    files = {path.stem for path in (DOCS.parent / "src").glob("*.p[yx][xd]")} - {"testing"}
+    assert sorted(listed) == sorted(files)
+
+
 def test_every_example_of_the_gallery_checks_its_gradient_and_has_its_place():
     examples = sorted((DOCS / "gallery").glob("plot_*.py"))
     assert len(examples) >= 10

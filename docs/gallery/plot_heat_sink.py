@@ -87,7 +87,7 @@ print(f"copper on {smear(res.x).mean():.0%} of the plate")
 print(f"{np.mean(res.x == 0):.0%} of the variables at 0, {np.mean(res.x == 1):.0%} at 1")
 
 # %%
-# Dearer copper gives a barer tree. The right one costs twice as much.
+# Copper at three times the price gives a barer tree, on the right.
 
 dear = minimize_lbfgsb(
     x0=np.full(n, 0.4),
