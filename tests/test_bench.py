@@ -183,13 +183,10 @@ class TestMeasurement:
         with pytest.raises(ValueError):
             pairwise_ratio([1.0, 2.0], [1.0])
 
-    def test_the_limit_is_two_reads_without_bounds_and_three_with(self):
+    def test_the_limit_is_two_reads(self):
         samples = [Sample(1.0, seconds, 50, 40, 0.0) for seconds in (6.0, 12.0, 60.0)]
-        limit = _bench._limit("none", samples, [1.0, 2.0, 3.0])
-        assert (limit["reads"], limit["distance"]) == (2, 3.0)
-        limit = _bench._limit("active", samples, [1.0, 2.0, 3.0])
-        assert (limit["reads"], limit["distance"]) == (3, 2.0)
-        assert _bench._limit("none", samples, []) is None
+        assert _bench._limit(samples, [1.0, 2.0, 3.0])["distance"] == 3.0
+        assert _bench._limit(samples, []) is None
 
 
 class TestProblems:
@@ -278,7 +275,6 @@ class TestReport:
             if row["n"] < 10_000:
                 assert row["limit"] is None
             else:
-                assert row["limit"]["reads"] == (2 if row["bounds"] == "none" else 3)
                 assert row["limit"]["read_seconds"] > 0.0
                 assert row["limit"]["distance"] > 0.0
 
@@ -725,7 +721,7 @@ class TestOutput:
         assert path.stat().st_size > 10_000
         if ending == "svg":
             text = path.read_text()
-            for label in ("lbfgsb", "SciPy", "limit: reading W", "No bounds", "three times"):
+            for label in ("lbfgsb", "SciPy", "limit: reading W", "No bounds"):
                 assert label in text
 
     @in_a_checkout

@@ -444,7 +444,7 @@ def _row(
         "threads": variant.threads,
         "pairs": variant.pairs,
         "solvers": solvers,
-        "limit": _limit(kind, ours, reads),
+        "limit": _limit(ours, reads),
         "memory": None,
     }
 
@@ -462,18 +462,16 @@ def _add_memory(rows: Sequence[Row], variants: Sequence[Variant]) -> None:
         }
 
 
-def _limit(kind: str, ours: list[Sample], reads: list[float]) -> Row | None:
-    """Compare the iterations with the reads of W that they can't do without."""
+def _limit(ours: list[Sample], reads: list[float]) -> Row | None:
+    """Compare the iterations with the two reads of W that they can't do without."""
     rounds = [
         (s.iteration, read) for s, read in zip(ours, reads, strict=False) if s.iteration is not None
     ]
     if not rounds:
         return None
-    count = 2 if kind == "none" else 3
     return {
         "read_seconds": statistics.median(read for _, read in rounds),
-        "reads": count,
-        "distance": statistics.median(seconds / (count * read) for seconds, read in rounds),
+        "distance": statistics.median(seconds / (2 * read) for seconds, read in rounds),
     }
 
 
@@ -648,14 +646,14 @@ def _table_line(row: Row) -> str:
 def _limit_lines(rows: Iterable[Row]) -> list[str]:
     """Return the second table: iterations in units of memory's limit."""
     said = (
-        "The limit: an iteration reads W = [Y S], 20 n numbers, at least twice without bounds, "
-        "three times with. Time of an iteration of lbfgsb with 10 pairs, time of reading as many "
-        "bytes as W has once in the same run, and iteration / (reads x read)."
+        "The limit: an iteration reads W = [Y S], 20 n numbers, twice. Time of an iteration of "
+        "lbfgsb with 10 pairs, time of reading as many bytes as W has once in the same run, and "
+        "iteration / (2 x read)."
     )
     lines = [
         *textwrap.wrap(said, _WIDTH),
         "",
-        f"{_KEYS_HEAD}{'iteration':>11}{'read W':>10}{'reads':>7}{'distance':>10}",
+        f"{_KEYS_HEAD}{'iteration':>11}{'read W':>10}{'distance':>10}",
     ]
     for row in rows:
         limit = row["limit"]
@@ -664,7 +662,7 @@ def _limit_lines(rows: Iterable[Row]) -> list[str]:
         iteration = format_seconds(row["solvers"]["lbfgsb"]["seconds_per_iteration"])
         lines.append(
             f"{_keys(row)}{iteration:>11}"
-            f"{format_seconds(limit['read_seconds']):>10}{limit['reads']:>7}"
+            f"{format_seconds(limit['read_seconds']):>10}"
             f"{format_ratio(limit['distance']):>10}"
         )
     return lines

@@ -319,24 +319,15 @@ def draw_panel(panel: Any, rows: list[Row]) -> None:
 
 
 def draw_limit(panel: Any, rows: list[Row]) -> None:
-    seconds = [row["limit"]["reads"] * row["limit"]["read_seconds"] for row in rows]
+    seconds = [2 * row["limit"]["read_seconds"] for row in rows]
     panel.plot(
         [row["n"] for row in rows],
         seconds,
         color="0.35",
         linestyle=(0, (4, 2)),
-        label="limit: reading W = [Y S]",
+        label="limit: reading W = [Y S] twice",
         zorder=2,
     )
-    if rows:
-        panel.annotate(
-            {2: "twice", 3: "three times"}[rows[0]["limit"]["reads"]],
-            (rows[0]["n"], seconds[0]),
-            xytext=(6, 0),
-            textcoords="offset points",
-            verticalalignment="top",
-            color="0.35",
-        )
 
 
 def legend_of(panels: Iterable[Any]) -> tuple[list[Any], list[str]]:
