@@ -219,6 +219,24 @@ def test_the_units_of_f_do_not_matter(phi, start, exponent):
     assert scaled == search(phi, start, 1e8, C1, C2, XTOL, 20)
 
 
+@examples
+@given(functions(), starts, st.integers(-40, 40), st.sampled_from([0.0, 1e-6, 1e-3, 1e-1]))
+def test_the_units_of_the_step_do_not_matter(phi, start, exponent, grain):
+    unit = 2.0**exponent
+
+    def grained(a):
+        f, slope = phi(a)
+        return (round(f / grain) * grain if grain else f), slope
+
+    def scaled(a):
+        f, slope = grained(a * unit)
+        return f, slope * unit
+
+    verdict, step, trials = search(grained, start, 1e8, C1, C2, XTOL, 20)
+    there = search(scaled, start / unit, 1e8 / unit, C1, C2, XTOL, 20)
+    assert there == (verdict, step / unit, [a / unit for a in trials])
+
+
 # --- values that are not finite -----------------------------------------------------------
 
 
@@ -315,6 +333,20 @@ def test_a_function_that_does_not_go_down_gets_no_step(phi):
 def test_a_descent_below_rounding_is_no_descent():
     verdict, *_ = search(lambda a: (1.0 - 1e-20 * a, -1e-20), 1.0, 1.0, C1, C2, XTOL, 20)
     assert verdict == "NO_STEP"
+
+
+@pytest.mark.parametrize("slope_at_0", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("minimiser", [1e-3, 1.0, 1e3])
+def test_noise_above_what_the_slopes_promise_ends_a_search_close_to_0(slope_at_0, minimiser):
+    promised = slope_at_0 * minimiser
+
+    def phi(a):
+        parabola = slope_at_0 * a * (0.5 * a / minimiser - 1)
+        return parabola + (promised if a > 0 else 0), slope_at_0 * (a / minimiser - 1)
+
+    verdict, _, trials = search(phi, 10 * minimiser, 1e8, C1, C2, 0.0, 100)
+    assert verdict == "NO_STEP"
+    assert trials[-1] <= 0.03 * minimiser < trials[-2]
 
 
 @pytest.mark.parametrize("maxls", range(1, 12))
