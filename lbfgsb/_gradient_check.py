@@ -221,6 +221,8 @@ class GradientReport:
             if "unknown" in self.verdict and not checked:
                 return "The differences of f are too inaccurate to tell."
             return f"The gradient agrees with fun: {checked} of {self.index.size} checks are ok."
+        if "WRONG" not in self.verdict:
+            return "f, or its gradient, is not finite here."
         hint = self._pattern()
         return textwrap.fill(f"The gradient is not that of fun{hint}.", WIDTH)
 
@@ -228,8 +230,6 @@ class GradientReport:
         """The mistake behind it, if all checks show the same."""
         told = [i for i, v in enumerate(self.verdict) if v in ("ok", "WRONG", "kink", "unknown")]
         wrong = [i for i in told if self.verdict[i] == "WRONG"]
-        if not wrong:
-            return ""
         with np.errstate(all="ignore"):
             factors = self.analytic[wrong] / self.numerical[wrong]
         factor = float(np.median(factors))

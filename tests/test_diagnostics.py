@@ -246,6 +246,22 @@ def test_not_finite_values_are_said_to_be_so():
     assert set(report.verdict) == {"not finite"}
 
 
+@pytest.mark.parametrize("jac", [lambda x: np.ones(2), lambda x: np.full(2, np.nan)])
+def test_where_nothing_is_finite_the_gradient_is_not_called_wrong(jac):
+    report = check_gradient(lambda x: 0.0 if not x.any() else np.nan, jac, [0.0, 0.0])
+    assert not report.ok
+    assert not {"ok", "WRONG"} & set(report.verdict)
+    assert repr(report).startswith("f, or its gradient, is not finite here.")
+
+
+def test_differences_that_tell_nothing_are_said_to_do_so():
+    rng = np.random.default_rng(0)
+    report = check_gradient(lambda x: 1e3 * rng.normal(), lambda x: 1e-3 * x, [1.0, 1.0])
+    assert report.ok
+    assert "ok" not in report.verdict
+    assert repr(report).startswith("The differences of f are too inaccurate to tell.")
+
+
 def test_the_same_seed_gives_the_same_report():
     a, b, c = (check_gradient(rosen, rosen_grad, X0, rng=seed) for seed in (None, 0, 1))
     assert repr(a) == repr(b) != repr(c)
@@ -463,3 +479,22 @@ def test_compiled_objectives_are_checked_and_diagnosed():
     np.testing.assert_allclose(report.jac, rosen_grad(X0), rtol=1e-14)
     res = minimize_lbfgsb(x0=X0, fun=fun, ftol=1e-12, gtol=1e-6, maxiter=200)
     assert diagnose(res, fun).codes == ["converged"]
+
+
+def test_a_diagnosis_is_a_sequence_of_findings_that_are_found_by_code_too():
+    found = diagnose(minimize_lbfgsb(x0=X0, fun=rosen, jac=rosen_grad, maxiter=3))
+    assert len(found) == len(found.codes) > 0
+    assert [found[i] for i in range(len(found))] == list(found)
+    assert found["limit"].code == "limit"
+    with pytest.raises(KeyError, match="nothing"):
+        found["nothing"]
+    with pytest.raises(IndexError):
+        found[len(found)]
+
+
+def test_a_run_that_its_callback_has_ended_is_said_to_be():
+    def stop(intermediate_result):
+        raise StopIteration
+
+    res = minimize_lbfgsb(x0=X0, fun=rosen, jac=rosen_grad, callback=stop)
+    assert "ended by its callback or objective" in str(diagnose(res, rosen, rosen_grad))
