@@ -153,6 +153,11 @@ class TestInfo:
         assert all(level in rows["CPU"] for level in kernels.cpu_supported())
         assert rows["threads"].startswith("1")
 
+    def test_a_build_without_openmp_has_one_thread(self, monkeypatch, capsys):
+        monkeypatch.setattr(kernels, "openmp", lambda: False)
+        assert cli.main(["info"]) == 0
+        assert re.search(r"^threads +1 \(built without OpenMP\)$", capsys.readouterr().out, re.M)
+
     def test_tells_where_the_compiled_core_is(self, capsys):
         cli.main(["info"])
         out = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import sys
 from functools import partial
 
 import numpy as np
@@ -250,11 +251,14 @@ def test_every_field_of_a_result_is_there():
     assert res.hess_inv.shape == (2, 2)
 
 
-def test_report_is_there_or_says_what_it_needs():
-    try:
-        import scooby  # noqa: F401
-    except ImportError:
-        with pytest.raises(ImportError, match="pip install scooby"):
-            _ = lbfgsb.Report
-    else:
-        assert "lbfgsb" in repr(lbfgsb.Report())
+def test_report_is_there():
+    pytest.importorskip("scooby")
+    assert "lbfgsb" in repr(lbfgsb.Report())
+
+
+def test_report_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scooby", None)
+    monkeypatch.delitem(sys.modules, "lbfgsb._environment", raising=False)
+    monkeypatch.delattr(lbfgsb, "Report", raising=False)
+    with pytest.raises(ImportError, match="pip install scooby"):
+        _ = lbfgsb.Report

@@ -72,6 +72,13 @@ class TestProgram:
         assert got.stdout == expected.stdout
         assert (got.returncode, got.stderr) == (0, "")
 
+    @pytest.mark.parametrize("words", [["scripts/show.py"], ["pack"], ["app.zip", "1"]])
+    def test_sees_what_python_shows_it_where_the_path_is_safe(self, folder, words, monkeypatch):
+        monkeypatch.setenv("PYTHONSAFEPATH", "1")
+        expected, got = python(folder, *words), lbfgsb_run(folder, *words)
+        assert got.stdout == expected.stdout
+        assert (got.returncode, got.stderr) == (0, "")
+
     def test_finds_no_name_that_python_does_not_set_any_more(self, folder):
         (folder / "names.py").write_text("print('__cached__' in globals())")
         (folder / "later.py").write_text(
