@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from compiled import PROTOTYPE, Naps, as_c, compile_c, rosenbrock_fg
 from problems import (
+    Unsigned,
     log_barrier,
     log_barrier_grad,
     random_problem,
@@ -1007,3 +1008,12 @@ def test_scaled_variables_give_the_bits_of_runs_alone(n):
 def test_a_bad_scale_is_refused_before_anything_runs():
     with pytest.raises(ValueError, match="x_scale"):
         minimize_batch(compiled_rosenbrock, np.zeros((2, 3)), x_scale=[1.0, -1.0, 2.0])
+
+
+def test_a_callback_without_a_signature_gets_the_state():
+    callback = Unsigned()
+    res = minimize_batch(lambda X: ((X * X).sum(1), 2 * X), [[1.0, 2.0], [3.0, 4.0]],
+                         callback=callback)  # fmt: skip
+    state = callback.got[-1]
+    assert state.x.shape == (2, 2)
+    assert same_bits(state.x, res.x)

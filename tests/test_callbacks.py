@@ -22,6 +22,7 @@ from problems import (
     BOX,
     X0,
     Counted,
+    Unsigned,
     assert_same_run,
     lines_run,
     random_problem,
@@ -1343,3 +1344,37 @@ def test_bad_arguments(make, error, match):
 def test_a_monitor_that_a_solver_does_not_tell():
     with pytest.raises(ValueError, match="has no 'projected_gradient' to monitor"):
         scipy_solve(TargetReached(0.1, monitor="projected_gradient"))
+
+
+# --- the state ----------------------------------------------------------------------------
+
+
+def test_a_state_is_a_mapping_that_pickles_as_a_result():
+    seen = []
+
+    def look(intermediate_result):
+        state = intermediate_result
+        if state.nit == 3:
+            names = list(state)
+            assert names == list(state.keys())
+            assert len(state) == len(names)
+            assert all(v is state[k] for k, v in zip(names, state.values(), strict=True))
+            assert (state.get("nit"), state.get("nothing", 7)) == (3, 7)
+            seen.append((pickle.loads(pickle.dumps(state)), dict(state.items())))
+
+    solve_rosenbrock(callback=look)
+    ((copied, held),) = seen
+    assert type(copied) is OptimizeResult
+    assert copied.keys() == held.keys()
+    assert same_bits(copied.x, held["x"])
+    assert same_bits(copied.hess_inv.sk, held["hess_inv"].sk)
+
+
+def test_a_callback_without_a_signature_gets_x():
+    ours, scipys, theirs = Unsigned(), Unsigned(), []
+    solve_rosenbrock(callback=ours)
+    options = {"fun": rosen, "x0": X0, "jac": rosen_grad}
+    minimize(**options, method=scipy_method, callback=scipys)
+    minimize(**options, method=scipy_method, callback=lambda xk: theirs.append(xk))
+    assert same_bits(scipys.got, theirs)
+    assert same_bits(ours.got[0], theirs[0])

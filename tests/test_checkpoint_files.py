@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -1350,3 +1351,22 @@ def test_killed_runs_end_with_the_same_bits(tmp_path):
 
 if __name__ == "__main__":
     make_files(HERE / "checkpoints")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows brings names to the disk by itself")
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_only_a_file_system_that_cannot_sync_a_folder_need_not(path, monkeypatch, code):
+    sync = os.fsync
+
+    def fsync(file):
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if code == errno.EIO:
+        with pytest.raises(OSError, match=os.strerror(code)):
+            save_checkpoint(path, Solver(START))
+    else:
+        save_checkpoint(path, Solver(START))
+        assert same_bits(load_checkpoint(path).x, START)

@@ -467,3 +467,8 @@ def test_a_step_stays_in_the_box(level, n):
         assert limit >= 1
         point = trial_point(level, 1.0, x, d, lower, upper)
         assert ((lower <= point) & (point <= upper)).all()
+
+
+def test_kernels_that_the_processor_has_not_are_an_error():
+    with pytest.raises(ValueError, match="this processor has no kernels 'mmx'"):
+        inner_product("mmx", np.ones(3), np.ones(3))

@@ -62,3 +62,10 @@ def test_changes_below_the_precision_are_not_looked_at():
     wrong = [[(1.0, 5.0, -1e-5, 5.0 + 1e-5, -1e-5)]] * 6
     assert monitor(wrong)[0] > 0.35
     assert monitor(wrong, precision=1e-6)[0] == 0
+
+
+def test_a_long_search_is_judged_by_its_last_segments_and_one_of_no_length_is_none():
+    right, wrong = (1.0, 0.0, -1.0, -1.0, -1.0), (1.0, 0.0, -1.0, 1.0, -1.0)
+    mismatch, _, window = monitor([[wrong] * 20 + [right] * 40])
+    assert (mismatch, {check[3] for check in window}) == (0, {0.0})
+    assert monitor([[right, (0.0, -1.0, -1.0, -1.0, -1.0)]]) == monitor([[right]])

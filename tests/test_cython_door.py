@@ -300,6 +300,8 @@ WRONG = {
         ("max_steplength", 0.0), ("max_steplength", np.nan), ("ftol_linesearch", 0.0),
         ("ftol_linesearch", 0.9), ("gtol_linesearch", 1.0), ("gtol_linesearch", np.nan),
         ("xtol_linesearch", -0.1), ("eps_SY", -1.0), ("threads", -1), ("pairs", 16),
+        ("secant", -1), ("secant", 2), ("extra_updates", -2), ("initial_scaling", -2),
+        ("initial_scaling", 9),
     ]
 }  # fmt: skip
 

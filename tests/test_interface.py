@@ -432,6 +432,29 @@ def test_pairs_that_an_update_spoils_are_dropped_and_logged(caplog):
     assert (np.sum(pairs.sk * pairs.yk, axis=1) > 0).all()
 
 
+def test_update_fun_def_of_a_run_that_goes_on_has_the_points_of_its_pairs():
+    stored = []
+
+    def update(x, f0, f0_old, grad, x_deque, grad_deque):
+        stored.append((np.diff([*x_deque, x], axis=0), np.diff([*grad_deque, grad], axis=0)))
+        return f0, f0_old, grad, grad_deque
+
+    part = solve(maxiter=6)
+    res = solve(x0=part.x, checkpoint=part, update_fun_def=update)
+    pairs = part.hess_inv
+    np.testing.assert_allclose(stored[0][0], pairs.sk, atol=1e-14)
+    np.testing.assert_allclose(stored[0][1], pairs.yk, atol=1e-12)
+    np.testing.assert_allclose(res.x, 1, atol=1e-5)
+
+
+def test_update_fun_def_must_return_as_many_gradients_as_are_stored():
+    def update(x, f0, f0_old, grad, x_deque, grad_deque):
+        return f0, f0_old, grad, list(grad_deque)[1:]
+
+    with pytest.raises(ValueError, match="a gradient for each of the 1 stored iterates; got 0"):
+        solve(update_fun_def=update)
+
+
 @pytest.mark.parametrize("answer", [None, 1.0, (1.0, 2.0)], ids=["None", "float", "pair"])
 def test_update_fun_def_must_return_four_things(answer):
     with pytest.raises((TypeError, ValueError), match="update_fun_def"):
@@ -1235,3 +1258,20 @@ def test_bad_g_later_in_the_run_is_seen_too():
 def test_arguments_are_keywords_only():
     with pytest.raises(TypeError):
         minimize_lbfgsb(X0, rosen)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "match"),
+    [
+        ([1j, 0.0], "the gradient must be real; got complex numbers"),
+        (["steep", 0.0], "the gradient must be an array of real numbers; got"),
+    ],
+)
+def test_a_gradient_of_objects_that_are_no_real_numbers_is_an_error(gradient, match):
+    with pytest.raises(TypeError, match=match):
+        solve(jac=lambda x: np.array(gradient, dtype=object))
+
+
+def test_a_class_in_the_place_of_a_number_is_called_one():
+    with pytest.raises(TypeError, match="ftol must be a real number; got the class float"):
+        solve(ftol=float)

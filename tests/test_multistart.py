@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from problems import same_bits
+from test_checkpoint_files import rewritten
 
 from lbfgsb import (
     CheckpointError,
@@ -690,3 +691,34 @@ def test_the_result_prints_in_a_few_lines_whatever_was_found():
     assert max(map(len, lines)) <= 100
     assert f"minima: {res.n_minima}, 100 kept" in repr(res)
     assert "... and 90 more" in repr(res)
+
+
+def test_the_result_says_what_has_stopped_the_search():
+    def stop(intermediate_result):
+        raise StopIteration
+
+    res = search(callback=stop)
+    assert res.stopped is not None
+    assert f"stopped: {res.stopped}" in repr(res)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda header, arrays: arrays.pop("status"),
+        lambda header, arrays: arrays.update(status=arrays["status"].astype(float)),
+        lambda header, arrays: arrays.update(status=arrays["status"][:-1]),
+        lambda header, arrays: header["message"].pop(),
+        lambda header, arrays: header["message"].__setitem__(0, 3),
+        lambda header, arrays: header.update(options=None),
+        lambda header, arrays: header.update(keep="two"),
+        lambda header, arrays: header.update(x_tol=None),
+    ],
+)
+def test_what_no_search_can_have_written_is_altered(tmp_path, wrong):
+    path = tmp_path / "search.npz"
+    search(checkpoint=path)
+    path.write_bytes(rewritten(path.read_bytes(), wrong))
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert caught.value.reason == "altered"

@@ -1027,3 +1027,14 @@ print(
         workers = 2 if SCIPY >= (1, 16) else None  # then no other case than the one before
         printed = run_python(self.WITHOUT.format(module=module, name=name, workers=workers))
         assert printed == " ".join(str(bool(fail)) for fail in fails)
+
+
+@pytest.mark.parametrize("args", [None, 3.0, [3.0], (3.0,)], ids=repr)
+def test_arguments_are_taken_as_scipy_takes_them(args):
+    def fun(x, a=1.0):
+        return a * (x - a) @ (x - a)
+
+    given = {"x0": [0.0, 1.0], "approx_grad": True, "args": args}
+    x, f, _ = lbfgsb.fmin_l_bfgs_b(fun, **given)
+    np.testing.assert_allclose(x, 1.0 if args is None else 3.0, atol=1e-6)
+    assert f == pytest.approx(0, abs=1e-10)

@@ -377,3 +377,16 @@ def test_the_points_of_a_batch_that_were_changed_in_kind_are_not_used_again(chan
     for i, start in enumerate(x0):
         alone = minimize_lbfgsb(x0=start, fun=rosen_fg, jac=True, **LONG)
         np.testing.assert_array_equal(res.x[i], alone.x)
+
+
+def test_an_objective_cannot_run_the_solver_that_evaluates_it():
+    solver = Solver(np.array([-1.2, 1.0]))
+
+    def fun(x):
+        solver.run(lambda y: (y @ y, 2 * y))
+        return x @ x, 2 * x
+
+    with pytest.raises(RuntimeError, match="in use"):
+        solver.run(fun)
+    assert solver.run(lambda x: (x @ x, 2 * x))    # it can go on
+    np.testing.assert_allclose(solver.x, 0, atol=1e-5)
