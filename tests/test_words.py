@@ -10,6 +10,7 @@ from scipy.optimize import OptimizeWarning, minimize
 
 import lbfgsb
 from lbfgsb import Solver, check_gradient, diagnose, fmin_l_bfgs_b, minimize_batch, minimize_lbfgsb
+from lbfgsb._endings import mismatch_evidence, why_no_step
 from lbfgsb.benchmarks import compiled_rosenbrock
 from lbfgsb.callbacks import History, Print, ProgressBar, TimeLimit
 
@@ -323,3 +324,21 @@ def test_scipys_doors_ask_too_after_scipys_words():
     said = r"^Unknown solver options: maxitre, zzz, gtoll; did .*'maxiter'\?; did .*'gtol'\?$"
     with pytest.warns(OptimizeWarning, match=said):
         minimize(rosen, X0, jac=rosen_grad, method=lbfgsb.scipy_method, options=options)
+
+
+# --- why a search found nothing -----------------------------------------------------------
+
+
+def test_errors_of_the_gradient_that_cancel_are_told_by_the_worst_of_the_steps():
+    said = mismatch_evidence([(1.0, 0.25, 0.5), (-0.1, 0.25, 0.9)])
+    assert "f changed by 0.9 where the gradient predicts 0.5" in said
+    said = mismatch_evidence([(1.0, 0.25, 0.5), (-1.0, -0.25, 0.9)])
+    assert "f changed by -1 where the gradient predicts -0.25" in said
+
+
+def test_a_search_without_room_says_what_the_gradient_promises_and_nothing_of_maxls():
+    given = {"fun": 1.0, "decrease": 0.5, "not_finite": False, "mismatch": 0.0, "checks": []}
+    without_room = why_no_step(**given, precision=2.0**-52, maxls=0)
+    assert "the gradient predicts a decrease of 0.5" in without_room
+    assert "maxls" not in without_room
+    assert "in 20 trials" in why_no_step(**given, precision=2.0**-52, maxls=20)
