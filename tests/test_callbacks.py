@@ -1378,3 +1378,15 @@ def test_a_callback_without_a_signature_gets_x():
     minimize(**options, method=scipy_method, callback=lambda xk: theirs.append(xk))
     assert same_bits(scipys.got, theirs)
     assert same_bits(ours.got[0], theirs[0])
+
+
+def test_what_writes_begins_by_itself_with_a_solver_that_tells_of_no_beginning(tmp_path):
+    lines, bar = JSONLines(tmp_path / "run.jsonl"), io.StringIO()
+    progress = ProgressBar(interval=0, file=bar)
+    for one in lines, progress:
+        res = minimize(rosen, X0, jac=rosen_grad, method="BFGS", callback=one)
+        one.end_run(None)
+    told = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert [line["nit"] for line in told] == list(range(1, res.nit + 1))
+    assert told[-1]["fun"] == res.fun
+    assert f"f = {res.fun:.6g}, {res.nit} it" in bar.getvalue()

@@ -498,3 +498,24 @@ def test_a_run_that_its_callback_has_ended_is_said_to_be():
 
     res = minimize_lbfgsb(x0=X0, fun=rosen, jac=rosen_grad, callback=stop)
     assert "ended by its callback or objective" in str(diagnose(res, rosen, rosen_grad))
+
+
+@quiet
+def test_a_gradient_that_is_wrong_at_the_result_is_told_from_one_that_was_on_the_way():
+    halved = changed(lambda g: g / 2)
+    res = minimize_lbfgsb(x0=X0, fun=halved, jac=True, maxiter=12)
+    assert res.gradient_mismatch > MISMATCH_ALARM
+    found = diagnose(res, halved, True)
+    assert found["gradient"].severity == "problem"
+    assert "0.5 times what it should be" in found["gradient"].text
+    found = diagnose(res, rosen, rosen_grad)
+    assert "gradient" not in found.codes
+    assert "At the result the gradient is right" in found["gradient on the way"].text
+
+
+def test_a_gradient_that_is_not_finite_at_the_start_is_said_to_be_so():
+    res = minimize_lbfgsb(x0=X0, fun=lambda x: (rosen(x), np.where(x == 1, np.nan, x)), jac=True)
+    finding = diagnose(res)["start not finite"]
+    assert finding.severity == "problem"
+    assert "1 of 4 components of the gradient at the start" in finding.text
+    assert finding.numbers["index"].tolist() == [1]
