@@ -1038,3 +1038,8 @@ def test_arguments_are_taken_as_scipy_takes_them(args):
     x, f, _ = lbfgsb.fmin_l_bfgs_b(fun, **given)
     np.testing.assert_allclose(x, 1.0 if args is None else 3.0, atol=1e-6)
     assert f == pytest.approx(0, abs=1e-10)
+
+
+def test_what_is_not_taken_from_scipy_is_no_attribute_of_the_module_that_takes_it():
+    with pytest.raises(AttributeError, match=r"'lbfgsb\._scipy' has no attribute 'nothing'"):
+        _ = importlib.import_module("lbfgsb._scipy").nothing
