@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbfgsb import _durable
-from lbfgsb._core.base_solver import FEW_VARIABLES, BaseSolver, updates_again
+from lbfgsb._core.base_solver import BaseSolver, keeps_products, updates_again
 from lbfgsb._core.slope_monitor import describe
 from lbfgsb._endings import ENDS, Limit, ending
 from lbfgsb._hess_inv import LazyInvHessProduct
@@ -620,7 +620,7 @@ def _check(snapshot: dict[str, Any], n: int) -> None:
     need(snapshot["S"].dtype == snapshot["Y"].dtype, "pairs")
     need(("units" in snapshot) == (snapshot["S"].dtype == np.float32), "pairs")
     need(scale is None or ((scale > 0) & np.isfinite(scale)).all(), "scale")
-    if n > FEW_VARIABLES:
+    if keeps_products(snapshot["options"], n, lower is not None):
         need({"gram", "p"} <= snapshot.keys(), "Gram matrix")
         need(fixed == 0 or {"gram_free", "status"} <= snapshot.keys(), "free variables")
     describe(snapshot["monitor"])

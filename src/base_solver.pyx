@@ -13,13 +13,13 @@ from lbfgsb._core.guard cimport guard_end_read, guard_enter, guard_leave, guard_
 from lbfgsb._core.kernels cimport FEW, LANES
 from lbfgsb._core.line_search cimport line_search_promise
 from lbfgsb._core.objective cimport new_vector, vector_data
-from lbfgsb._core.options cimport CheckedOptions, default_maxcor
+from lbfgsb._core.options cimport CheckedOptions, Options, default_maxcor
 from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_monitor_begin,
                                          slope_monitor_load, slope_monitor_save)
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, TRIAL, Event, mismatch_of, solver_advance,
-                                  solver_begin, solver_create, solver_destroy, solver_measure,
-                                  solver_place, solver_point, solver_point_at_team, solver_set_pair,
+                                  solver_begin, solver_create, solver_destroy, solver_is_few,
+                                  solver_measure, solver_place, solver_point, solver_point_at_team, solver_set_pair,
                                   solver_set_precision, solver_size, solver_stop, solver_tell,
                                   solver_test, solver_test_limits)
 from lbfgsb._core.team cimport Room
@@ -67,8 +67,14 @@ cdef object factors_in(dict snapshot):
     return snapshot['secant'] if 'secant' in snapshot else np.ones(len(snapshot['S']))
 
 
-# A snapshot of a run with at most so many variables has no Gram matrices.
+# Of at most so many variables a snapshot has neither Gram matrices nor pairs in single precision.
 FEW_VARIABLES = FEW
+
+
+def keeps_products(options, Py_ssize_t n, bint bounded):
+    """Return whether a solver with these options has inner products of its pairs in a snapshot."""
+    cdef Options o = options
+    return not solver_is_few(&o, n, bounded)
 
 # The backward error that is_check_factorizations lets pass, in rounding units a row.
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON

@@ -7,14 +7,15 @@ from lbfgsb._core.team cimport Room
 
 
 ctypedef struct FewVariables:
-    bint used                # n <= FEW; else the buffers are not there
+    bint used                # else the buffers are not there
     bint diagonal            # the first matrix is no multiple of I
-    double *first            # (FEW,) the diagonal of the matrix that H is updated from; ones
-    #                          beyond n
+    double *first            # (n,) the diagonal of the matrix that H is updated from; ones
+    #                          up to whole tiles
     double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
     double *cross            # (m + 1,) sᵀy of each pair's y with the s of the pair before it
     double *alpha            # (updates of B,) work of the two-loop recursion
-    double *step             # (FEW,) from x to the minimiser of the model; zeros beyond n
+    double *step             # (n,) from x to the minimiser of the model; zeros up to whole tiles
+    # Without bounds what follows has no place.
     double *t                # (n,) break points
     double *d                # (n,) direction of the path, zero for variables at their bounds
     double *z                # (n,) x_cauchy - x, on the way to x_cauchy
@@ -28,7 +29,8 @@ ctypedef struct FewVariables:
     Py_ssize_t *free         # (n,) the free variables
 
 
-cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept nogil
+cdef bint few_are(Py_ssize_t n, bint bounded) noexcept nogil
+cdef void few_place(FewVariables *few, const Compact *B, bint bounded, Room *room) noexcept nogil
 cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
                         bint was_full) noexcept nogil
 cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept nogil

@@ -1,8 +1,9 @@
-"""The model of f for at most FEW variables: B as an n x n matrix, and H by the two-loop recursion.
+"""The model of f for few variables: B as an n x n matrix, and H by the two-loop recursion.
 
 The same model, Cauchy point and subspace minimiser as in compact.pyx, cauchy.pyx and subspace.pyx,
 from the same pairs. There the work is O(m³) and O(m² + n); for few variables an n x n matrix costs
-less than 2m x 2m ones, and no inner products of pairs have to be kept:
+less than 2m x 2m ones, and no inner products of pairs have to be kept. Without bounds H is all that
+is wanted, and up to FEW_FREE variables the recursion costs less than to keep the inner products.
 
     H v                     J. Nocedal, Mathematics of Computation 35 (1980), 773-782
     B                       the BFGS updates with the pairs, oldest first, O(m n²)
@@ -27,22 +28,29 @@ from libc.string cimport memcpy, memmove, memset
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
 from lbfgsb._core.compact cimport most_updates
 from lbfgsb._core.dense cimport factor, solve_upper
-from lbfgsb._core.kernels cimport FEW, LANES
+from lbfgsb._core.kernels cimport FEW, FEW_FREE, LANES
 from lbfgsb._core.team cimport carve, padded
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
 
 
-cdef void few_place(FewVariables *few, const Compact *B, Room *room) noexcept nogil:
+cdef bint few_are(Py_ssize_t n, bint bounded) noexcept nogil:
+    """Are n variables few? Without bounds no n x n matrix is made, only products with H."""
+    return n <= (FEW if bounded else FEW_FREE)
+
+
+cdef void few_place(FewVariables *few, const Compact *B, bint bounded, Room *room) noexcept nogil:
     """Take the buffers; B has its sizes."""
     cdef Py_ssize_t n = B.n
-    few.ld, few.ld_R = padded(n), padded(n) + LANES
-    few.first = <double *>carve(&room.kept, FEW, sizeof(double))
+    few.first = <double *>carve(&room.kept, padded(n), sizeof(double))
     few.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     few.cross = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     few.alpha = <double *>carve(&room.work, most_updates(B), sizeof(double))
-    few.step = <double *>carve(&room.work, FEW, sizeof(double))
+    few.step = <double *>carve(&room.work, padded(n), sizeof(double))
+    if not bounded:
+        return
+    few.ld, few.ld_R = padded(n), padded(n) + LANES
     few.t = <double *>carve(&room.work, n, sizeof(double))
     few.d = <double *>carve(&room.work, n, sizeof(double))
     few.z = <double *>carve(&room.work, n, sizeof(double))
@@ -107,7 +115,7 @@ cdef inline const double *column(const Compact *B, Py_ssize_t i) noexcept nogil:
 
 
 cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil:
-    """v (FEW,) = H v; v ends in zeros."""
+    """v (n,) = H v; zeros up to whole tiles."""
     if B.n <= 2:
         apply_H_in_plane(few, B, v)
     else:
@@ -272,7 +280,7 @@ cdef bint minimise_free(FewVariables *few, const Compact *B, Box *box,
     for i in range(count):
         few.product[i] = few.R[i * few.ld_R + last]
     solve_upper(few.R, count, few.ld_R, few.product)
-    memset(few.step, 0, FEW * sizeof(double))
+    memset(few.step, 0, few.ld * sizeof(double))
     for i in range(count):
         few.step[few.free[i]] = few.product[i]
     return True
@@ -287,7 +295,7 @@ cdef bint minimise(FewVariables *few, const Compact *B, Box *box, CauchyPoint *c
     cdef Py_ssize_t i, n = box.n
     cdef double bound
     cauchy.known, cauchy.t, cauchy.t_fixed, cauchy.passed = False, 0, 0, 0
-    memset(few.step, 0, FEW * sizeof(double))
+    memset(few.step, 0, padded(n) * sizeof(double))
     if not box.bounded:
         for i in range(n):
             few.step[i] = -scaled_gradient(box, i)

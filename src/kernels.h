@@ -19,7 +19,8 @@ enum {
     BLOCK = 512,   /* rows handled at once: five vectors of a block stay in L1 */
     CHUNK = 8192,  /* rows of one partial result, the unit that threads share out */
     PACK = 64,     /* rows gathered at once for a correction of the Gram matrix */
-    FEW = 32,      /* rows that two_loop and bfgs_matrix hold in registers, at most */
+    FEW = 32,      /* rows of bfgs_matrix and update_diagonal, at most */
+    FEW_FREE = 128,    /* rows of two_loop, at most */
     MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
 };
 
@@ -65,7 +66,7 @@ typedef struct {
     double (*product)(const double *a, const double *b, ptrdiff_t ld, ptrdiff_t tiles);
     /* v = H v for the inverse BFGS matrix H of `updates` with pairs, columns s_0 y_0 s_1 y_1 ...,
        at least one, in this order, from the diagonal `first` on; rho[i] = 1 / s_i'y_i, cross[i] =
-       s_{i-1}'y_i, H (secant[i] y_i) = s_i; v (tiles, LANES) ends in zeros, tiles <= FEW / LANES;
+       s_{i-1}'y_i, H (secant[i] y_i) = s_i; v (tiles, LANES) ends in zeros;
        `alpha` (updates,) is work */
     void (*two_loop)(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const ptrdiff_t *order, ptrdiff_t updates, ptrdiff_t tiles,

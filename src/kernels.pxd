@@ -1,7 +1,7 @@
 """The table of vector kernels: see kernels.h for the layout of W and for what each one does."""
 
 cdef extern from "kernels.h" nogil:
-    const Py_ssize_t LANES, BLOCK, CHUNK, PACK, FEW, MAX_RHS
+    const Py_ssize_t LANES, BLOCK, CHUNK, PACK, FEW, FEW_FREE, MAX_RHS
 
     ctypedef struct Panel:
         Py_ssize_t entry_size

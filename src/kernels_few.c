@@ -1,5 +1,5 @@
-/* Few-variable kernels: the two-loop recursion and the BFGS matrix, with vectors of at most FEW
- * elements in registers.
+/* Few-variable kernels: the two-loop recursion and the BFGS matrix, with vectors in registers as far
+ * as those go.
  *
  * Compiled once for each instruction set with LEVEL and VBYTES defined, for W in the tiles of the
  * panel kernels. Multiply-adds are fused as there.
@@ -84,7 +84,7 @@ INLINE void two_loop_tiles(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 {
     const ptrdiff_t last = updates - 1;
     double next;
-    vec q[FEW / VLEN];
+    vec q[FEW_FREE / VLEN];
     load_column(v, LANES, q, tiles);
     next = column_dot(W + cols[2 * order[last]], ld, q, tiles);
     for (ptrdiff_t i = last; i >= 0; i--) {
@@ -113,15 +113,33 @@ static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
                      const double *rho, const double *cross, const double *secant,
                      const double *first, double *v, double *alpha)
 {
-    if (tiles == 1)
-        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, 1);
-    else if (tiles == 2)
-        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, 2);
-    else if (tiles == 3)
-        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, 3);
-    else
-        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha,
-                       FEW / LANES);
+/* A constant count of tiles, as far as v is held in registers. */
+#define TILES(count)                                                                             \
+    case count:                                                                                  \
+        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, count); \
+        return
+    switch (tiles) {
+        TILES(1);
+        TILES(2);
+        TILES(3);
+        TILES(4);
+#if VBYTES == 64
+        TILES(5);
+        TILES(6);
+        TILES(7);
+        TILES(8);
+        TILES(9);
+        TILES(10);
+        TILES(11);
+        TILES(12);
+        TILES(13);
+        TILES(14);
+        TILES(15);
+        TILES(16);
+#endif
+    }
+#undef TILES
+    two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, (int)tiles);
 }
 
 /* J. C. Gilbert and C. Lemarechal, Some numerical experiments with variable-storage quasi-Newton

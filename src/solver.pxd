@@ -71,6 +71,7 @@ ctypedef struct SolverState:
 
 cdef bint solver_create(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) noexcept nogil
 cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) noexcept nogil
+cdef bint solver_is_few(const Options *o, Py_ssize_t n, bint bounded) noexcept nogil
 cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil
 cdef void solver_destroy(SolverState *s) noexcept nogil
 cdef void solver_begin(SolverState *s) noexcept nogil

@@ -24,7 +24,7 @@ from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauch
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pair, Curvature, most_updates, tiles_from)
-from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
+from lbfgsb._core.few_variables cimport (few_are, few_cauchy_point, few_minimiser, few_place,
                                          few_set_pair)
 from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
@@ -103,7 +103,7 @@ cdef double SHORT = 1e-8
 cdef void place(SolverState *s, Room *room) noexcept nogil:
     team_place(&s.team, s.box.n, room)
     if s.few.used:
-        few_place(&s.few, &s.B, room)
+        few_place(&s.few, &s.B, s.box.bounded, room)
     else:
         s.few.step = NULL
         cauchy_place(&s.cauchy, s.B.m, room)
@@ -158,8 +158,8 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
     s.team.simd = s.B.simd = s.box.simd = kernels_in_use()
     s.B.n = s.box.n = n
     s.box.bounded, s.box.scaled = bounded, scaled
-    s.few.used = n <= FEW and not s.options.compact
-    s.few.diagonal = s.few.used and s.options.initial_scaling == DIAGONAL
+    s.few.used = solver_is_few(&s.options, n, bounded)
+    s.few.diagonal = s.few.used and n <= FEW and s.options.initial_scaling == DIAGONAL
     s.B.narrow = s.options.pairs == FLOAT32 and not s.few.used
     s.B.panel = &s.B.simd.float32 if s.B.narrow else &s.B.simd.float64
     # What W is multiplied with at once: for few variables no more than the new pair.
@@ -170,6 +170,11 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
                                      columns * PACK + pairs * LANES) + 2 * LANES)
     place(s, &room)
     return room
+
+
+cdef bint solver_is_few(const Options *o, Py_ssize_t n, bint bounded) noexcept nogil:
+    """Does few_variables.pyx make the steps? Of more than FEW variables not with float32 pairs."""
+    return not o.compact and few_are(n, bounded) and (n <= FEW or o.pairs != FLOAT32)
 
 
 cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil:

@@ -682,7 +682,7 @@ class TestOutput:
         assert max(len(line) for line in lines) <= 100
         table = lines[-4:]
         assert len({len(line) for line in table}) == 1
-        assert [line.split()[-2] for line in table[1:]] == ["2", "3", "3"]
+        assert all(line.split()[-1].endswith("x") for line in table[1:])
 
     @in_a_checkout
     def test_has_a_table_for_the_targets(self, report_with_targets):
