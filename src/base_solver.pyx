@@ -19,9 +19,10 @@ from lbfgsb._core.slope_monitor cimport (checks_of, slope_monitor_alarms, slope_
 from lbfgsb._core.solver cimport (ABNORMAL_LINE_SEARCH, DONE, ITERATE, NEW_ITERATE, NOTHING_NEW,
                                   RUNNING, START, TRIAL, Event, mismatch_of, solver_advance,
                                   solver_begin, solver_create, solver_destroy, solver_is_few,
-                                  solver_measure, solver_place, solver_point, solver_point_at_team, solver_set_pair,
-                                  solver_set_precision, solver_size, solver_stop, solver_tell,
-                                  solver_test, solver_test_limits)
+                                  solver_measure, solver_place, solver_point,
+                                  solver_point_at_team, solver_set_pair, solver_set_precision,
+                                  solver_size, solver_stop, solver_tell, solver_test,
+                                  solver_test_limits)
 from lbfgsb._core.team cimport Room
 
 import threading
@@ -75,6 +76,7 @@ def keeps_products(options, Py_ssize_t n, bint bounded):
     """Return whether a solver with these options has inner products of its pairs in a snapshot."""
     cdef Options o = options
     return not solver_is_few(&o, n, bounded)
+
 
 # The backward error that is_check_factorizations lets pass, in rounding units a row.
 cdef double FACTOR_TOLERANCE = 100 * DBL_EPSILON
