@@ -3,7 +3,7 @@
 The same model, Cauchy point and subspace minimiser as in compact.pyx, cauchy.pyx and subspace.pyx,
 from the same pairs. There the work is O(m³) and O(m² + n); for few variables an n x n matrix costs
 less than 2m x 2m ones, and no inner products of pairs have to be kept. Without bounds H is all that
-is wanted, and up to FEW_FREE variables the recursion costs less than to keep the inner products.
+is wanted, and up to FEW_FREE variables the recursion costs less than to keep the inner products:
 
     H v                     J. Nocedal, Mathematics of Computation 35 (1980), 773-782
     B                       the BFGS updates with the pairs, oldest first, O(m n²)
@@ -88,8 +88,11 @@ cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept
 
 cdef void begin_first(FewVariables *few, const Compact *B) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(B.tiles * LANES):
-        few.first[i] = 1 / B.theta if i < B.n else 1
+    cdef double gamma = 1 / B.theta
+    for i in range(B.n):
+        few.first[i] = gamma
+    for i in range(B.n, B.tiles * LANES):
+        few.first[i] = 1
 
 
 cdef bint update_first(FewVariables *few, const Compact *B) noexcept nogil:

@@ -20,7 +20,7 @@ enum {
     CHUNK = 8192,  /* rows of one partial result, the unit that threads share out */
     PACK = 64,     /* rows gathered at once for a correction of the Gram matrix */
     FEW = 32,      /* rows of bfgs_matrix and update_diagonal, at most */
-    FEW_FREE = 128,    /* rows of two_loop, at most */
+    FEW_FREE = 128,    /* rows of two_loop, at most: 16 registers of AVX-512 */
     MAX_RHS = 5    /* vectors that panel_tdot multiplies W' with in one read */
 };
 
