@@ -109,7 +109,7 @@ def make_gradient(
     if not callable(fun):
         raise TypeError(f"fun must be callable; got {describe(fun)}.")
     if callable(jac) or (isinstance(jac, (bool, np.bool_)) and jac):
-        if _as_workers(workers) is not None:
+        if workers is not None and _as_workers(workers) is not None:
             raise ValueError(
                 "workers is for numerical gradients; here jac is "
                 f"{'callable' if callable(jac) else 'True'}, and there is nothing to share out"

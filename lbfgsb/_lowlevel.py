@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+from types import FunctionType
 from typing import Any
 
 from scipy import LowLevelCallable
@@ -48,6 +49,8 @@ def check_fun(fun: object) -> None:
     ------
     TypeError
     """
+    if type(fun) is FunctionType:
+        return
     if not callable(fun):
         raise TypeError(f"fun must be callable or a LowLevelCallable; got {quote(fun)}")
     kind, kind_of, wrapped = type(fun), "", ""
