@@ -59,7 +59,7 @@ cdef bint compact_factor(Compact *B, bint check, double *error) noexcept nogil
 cdef void compact_multiply_M(const Compact *B, double *v) noexcept nogil
 cdef void compact_sum_updates(const Compact *B, const double *y, const double *s,
                               double *v) noexcept nogil
-cdef void compact_newton_coefficients(Compact *B, double *e) noexcept nogil
+cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil
 cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogil
 cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t fixed,
                                bint was_all_free, Py_ssize_t changed,

@@ -365,7 +365,7 @@ cdef void compact_sum_updates(const Compact *B, const double *y, const double *s
         v[2 * B.order[i] + 1] += y[i]
 
 
-cdef void compact_newton_coefficients(Compact *B, double *e) noexcept nogil:
+cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogil:
     """e (2k,) such that -H g = -g/theta + [s_0 y_0 ...] e, from p = -Wᵀg.
 
     By the two-loop recursion, which costs O(k) an update if a vector is known by its inner products
