@@ -2,6 +2,9 @@
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,22 @@ def test_a_module_of_the_package_imports_only_from_those_that_arrows_lead_from()
         for name in imported(path):
             is_right = name.split(".")[0] in allowed[room] and not name.startswith("_core.testing")
             assert is_right, f"{path.name} must not import {name}"
+
+
+# --- where the tests can be run -----------------------------------------------------------
+
+# A build without -Dtests=true has no lbfgsb._core.testing.
+COLLECT = """
+import sys, pytest
+sys.modules["lbfgsb._core.testing"] = None
+sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "tests"]))
+"""
+
+
+@in_a_checkout
+def test_the_tests_are_collected_on_a_wheel_away_from_the_checkout(tmp_path):
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__*__"))
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
