@@ -30,11 +30,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 MOST_BYTES = 2 * 10**6  # of a wheel
+OPENMP = PYPROJECT["tool"]["cibuildwheel"]["config-settings"]["setup-args"]
 # What a build from the sdist, its tests and its readers need.
 IN_SDIST = ("LICENSE", "CITATION.cff", "CHANGELOG.md", "meson.options", "src/kernels.h",
             "tests/conftest.py", "docs/index.rst", "lbfgsb/py.typed")  # fmt: skip
 IN_WHEEL = ("lbfgsb/py.typed", "lbfgsb/include/lbfgsb.h", "lbfgsb/cython_lbfgsb.pxd",
             "lbfgsb/_core/kernels.pxd", "lbfgsb/_core/box.pyi")  # fmt: skip
+# OpenMP's, which auditwheel copies and gives a name of its own: modules that share it share its
+# threads, so it must be there once.
+LIBRARY = re.compile(r"lbfgsb\.libs/libg?omp-[0-9a-f]+\.so[0-9.]*")
 NOT_IN_WHEEL = re.compile(r"(^|/)(tests?|docs|src|tools)/|_core/testing\.|\.pyx$|\.c$|\.build$")
 
 
@@ -76,11 +80,15 @@ def check_sdist(sdist: Path) -> None:
 
 def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
+        names = [name for name in archive.namelist() if not name.endswith("/")]
     if missing := [name for name in IN_WHEEL if name not in names]:
         sys.exit(f"{wheel.name} lacks {', '.join(missing)}")
     if surplus := [name for name in names if NOT_IN_WHEEL.search(name)]:
         sys.exit(f"{wheel.name} should not have {', '.join(surplus)}")
+    libraries = [name for name in names if name.startswith("lbfgsb.libs/")]
+    if len(libraries) != 1 or not LIBRARY.fullmatch(libraries[0]):
+        sys.exit(f"{wheel.name} should have OpenMP's library alone, not {libraries}")
+    print(f"{libraries[0]} is its only library")
     size = wheel.stat().st_size
     print(f"{wheel.name}: {len(names)} files, {size:,} bytes")
     if size > MOST_BYTES:
@@ -114,7 +122,8 @@ def main() -> None:
         tool("build", "--sdist", "--outdir", made, CHECKOUT)
         sdist = only(made, "*.tar.gz")
         check_sdist(sdist)
-        tool("pip", "wheel", "-q", "--no-deps", "--wheel-dir", made, sdist)
+        tool("pip", "wheel", "-q", "--no-deps", f"--config-settings=setup-args={OPENMP}",
+             "--wheel-dir", made, sdist)  # fmt: skip
         tool("auditwheel", "show", only(made, "*.whl"))
         tool("auditwheel", "repair", "--wheel-dir", work / "repaired", only(made, "*.whl"))
         wheel = only(work / "repaired", "*.whl")
