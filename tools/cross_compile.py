@@ -55,6 +55,8 @@ SIZES = """
 """
 
 
+# What is left out of meson's flags. OpenMP: zig has no library for it, and macOS has none either.
+LEFT_OUT = ("-fopenmp", "-pthread", "-MD", "-fPIC", "-fdiagnostics-color=always")
 # clang's warnings that say nothing of whether the code is portable
 QUIET = ("pass-failed", "unused-but-set-variable", "unused-command-line-argument")
 
@@ -158,8 +160,7 @@ def _command(entry: dict[str, str], target: Target, headers: tuple[Path, Path]) 
         folder = re.sub("^(-I|-isystem)", "", word)
         is_python = folder in theirs or Path(folder).name.startswith("python3")
         is_numpy = folder.endswith("numpy/_core/include")
-        # without OpenMP: zig has no library for it, and macOS has none either
-        if not (is_python or is_numpy or word in ("-fopenmp", "-pthread", "-MD", "-fPIC")):
+        if not (is_python or is_numpy or word in LEFT_OUT):
             kept.append(word)
     for option in ("-MQ", "-MF", "-o"):
         where = kept.index(option)
