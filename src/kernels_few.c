@@ -139,7 +139,9 @@ static void two_loop(const double *W, ptrdiff_t ld, const ptrdiff_t *cols,
 #endif
     }
 #undef TILES
-    two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, (int)tiles);
+    const int count = (int)tiles;
+    if (count > 0)    /* always; gcc warns without */
+        two_loop_tiles(W, ld, cols, order, updates, rho, cross, secant, first, v, alpha, count);
 }
 
 /* J. C. Gilbert and C. Lemarechal, Some numerical experiments with variable-storage quasi-Newton
