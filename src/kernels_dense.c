@@ -64,8 +64,6 @@ static void add_gram(const double *U, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
         add_multiples(U, ld, rows, j, n, C + j * ldc, 1.0);
 }
 
-typedef double unaligned_vec __attribute__((vector_size(VBYTES), aligned(8)));
-
 /* v += a times a row */
 INLINE void add_row(ptrdiff_t count, double a, const double *row, double *v)
 {

@@ -8,21 +8,6 @@
 
 #include "kernels_vector.h"
 
-/* The sum of the lanes of a column's product, in the order of lane_sum. */
-INLINE double total(const vec *sum)
-{
-#if VBYTES == 64
-    __m256d half = _mm512_castpd512_pd256(sum[0]) + _mm512_extractf64x4_pd(sum[0], 1);
-    pair s = _mm256_castpd256_pd128(half) + _mm256_extractf128_pd(half, 1);
-#elif VBYTES == 32
-    __m256d half = sum[0] + sum[1];
-    pair s = _mm256_castpd256_pd128(half) + _mm256_extractf128_pd(half, 1);
-#else
-    pair s = (sum[0] + sum[2]) + (sum[1] + sum[3]);
-#endif
-    return s[0] + s[1];
-}
-
 /* The inner product of a column of W, at w, with v in registers. */
 INLINE double column_dot(const double *w, ptrdiff_t ld, const vec *v, const int tiles)
 {

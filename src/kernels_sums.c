@@ -33,8 +33,6 @@ static void lane_sum(const double *acc, ptrdiff_t count, double *out)
     }
 }
 
-typedef double unaligned_vec __attribute__((vector_size(VBYTES), aligned(8)));
-
 static void dot(ptrdiff_t n, const double *a, const double *b, double *acc)
 {
     vec sum[PARTS];

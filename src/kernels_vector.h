@@ -16,6 +16,7 @@
 #endif
 
 typedef double vec __attribute__((vector_size(VBYTES)));
+typedef double unaligned_vec __attribute__((vector_size(VBYTES), aligned(8)));
 
 enum { VLEN = VBYTES / 8 };
 enum { PARTS = LANES / VLEN };    /* registers of a tile's column */
@@ -49,6 +50,21 @@ INLINE pair quarter_sums(const double *a)
 {
     const pair *p = (const pair *)a;
     return (p[0] + p[2]) + (p[1] + p[3]);
+}
+
+/* The sum of all lanes, in that order, of a tile's column in registers. */
+INLINE double total(const vec *sum)
+{
+#if VBYTES == 64
+    __m256d half = _mm512_castpd512_pd256(sum[0]) + _mm512_extractf64x4_pd(sum[0], 1);
+    pair s = _mm256_castpd256_pd128(half) + _mm256_extractf128_pd(half, 1);
+#elif VBYTES == 32
+    __m256d half = sum[0] + sum[1];
+    pair s = _mm256_castpd256_pd128(half) + _mm256_extractf128_pd(half, 1);
+#else
+    pair s = (sum[0] + sum[2]) + (sum[1] + sum[3]);
+#endif
+    return s[0] + s[1];
 }
 
 #endif
