@@ -70,7 +70,7 @@ cdef bint accept_few(Team *team, Box *box, Compact *B, FewVariables *few, double
     run(team, &v)
     if not compact_take_candidate_alone(B, products[0], products[1], curvature):
         return False
-    few_take_pair(few, B, products[0], was_full)
+    few_take_pair(few, B, was_full)
     return True
 
 

@@ -16,7 +16,8 @@ ctypedef struct Compact:
     Py_ssize_t updates       # hence so many updates of B
     Py_ssize_t *order        # (m + min(extra, m),) the pair of each, in the order of the updates
     double theta             # c yᵀy / sᵀy of the newest pair, 1 without pairs
-    double *secant           # (m + 1,) factor c of each pair held, oldest first: B s = c y
+    double *rho              # (m + 1,) 1 / sᵀy of each pair held, oldest first
+    double *secant           # (m + 1,) its factor c: B s = c y
     const Panel *panel       # the kernels for the type of W's entries
     bint narrow              # which is float32, and each column has a unit of its own
     Py_ssize_t tile_length   # entries of a tile of W: 2 (m + 1) LANES
@@ -35,7 +36,6 @@ ctypedef struct Compact:
     double *root             # (u, ld_m) (C D⁻¹)^1/2 Lᵀ, strictly upper
     double *work             # (u + 1, ld_m)
     double *scale            # (u,) the diagonal of (C D⁻¹)^1/2
-    double *rho              # (m,) 1 / sᵀy
     double *v                # (2m,) Wᵀ times what the two-loop recursion has made of -g
 
 
@@ -64,8 +64,8 @@ cdef void compact_row(const Compact *B, Py_ssize_t row, double *w) noexcept nogi
 cdef void compact_correct_free(Compact *B, const signed char *status, Py_ssize_t fixed,
                                bint was_all_free, Py_ssize_t changed,
                                Py_ssize_t *rows) noexcept nogil
-cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
-                             const double *units, double secant) noexcept nogil
+cdef void compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
+                           const double *units, double secant) noexcept nogil
 cdef void compact_apply_units(const Compact *B, double *products, const double *unit,
                               Py_ssize_t count, Py_ssize_t stride) noexcept nogil
 cdef double power_of_two(double size) noexcept nogil

@@ -71,6 +71,7 @@ cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
     B.tile_length = B.ld * LANES
     B.columns = <Py_ssize_t *>carve(&room.kept, B.ld, sizeof(Py_ssize_t))
     B.order = <Py_ssize_t *>carve(&room.kept, most, sizeof(Py_ssize_t))
+    B.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     B.secant = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     B.unit = <double *>carve(&room.kept, B.ld, sizeof(double))
     B.W = <char *>carve(&room.kept, B.tiles * B.tile_length, B.panel.entry_size)
@@ -84,7 +85,6 @@ cdef void compact_place(Compact *B, bint few, Room *room) noexcept nogil:
     B.root = <double *>carve(&room.work, most * B.ld_m, sizeof(double))
     B.work = <double *>carve(&room.work, (most + 1) * B.ld_m, sizeof(double))
     B.scale = <double *>carve(&room.work, most, sizeof(double))
-    B.rho = <double *>carve(&room.work, B.m, sizeof(double))
     B.v = <double *>carve(&room.work, padded(2 * B.m), sizeof(double))
 
 
@@ -153,12 +153,13 @@ cdef bint compact_take_candidate_alone(Compact *B, double s_y, double y_y,
     cdef Py_ssize_t oldest_s, oldest_y
     if not is_curved(s_y, y_y, curvature.least):
         return False
-    B.secant[B.k] = secant_factor(s_y, curvature)
+    B.rho[B.k], B.secant[B.k] = 1 / s_y, secant_factor(s_y, curvature)
     B.theta = y_y / s_y * B.secant[B.k]
     if B.k < B.m:
         hold(B, B.k + 1)
         return True
     # The oldest pair leaves; its columns of W will hold the next candidate.
+    memmove(B.rho, B.rho + 1, B.m * sizeof(double))
     memmove(B.secant, B.secant + 1, B.m * sizeof(double))
     hold(B, B.m)
     oldest_s, oldest_y = B.columns[0], B.columns[1]
@@ -217,9 +218,9 @@ cdef double largest(const double *v, Py_ssize_t n) noexcept nogil:
     return most
 
 
-cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
-                             const double *units, double secant) noexcept nogil:
-    """Hold s, y (n,) with this factor as pair i, the newest; returns sᵀy.
+cdef void compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const double *y,
+                           const double *units, double secant) noexcept nogil:
+    """Hold s, y (n,) with this factor as pair i, the newest.
 
     Its inner products with all pairs, unless they are not kept, have the bits that they had when
     the pair came. So have its entries in W if they are float32, be it in the `units` (2,) that
@@ -239,8 +240,8 @@ cdef double compact_set_pair(Compact *B, Py_ssize_t i, const double *s, const do
     if B.gram != NULL:
         set_gram(B.gram, B.ld, 2 * i, count, products, 2)
         set_gram(B.gram, B.ld, 2 * i + 1, count, products + 1, 2)
+    B.rho[i] = 1 / products[2 * count - 3]
     B.theta = products[2 * count - 1] / products[2 * count - 3] * secant
-    return products[2 * count - 3]
 
 
 ctypedef struct PairContext:
@@ -375,8 +376,6 @@ cdef void compact_newton_coefficients(const Compact *B, double *e) noexcept nogi
     cdef double gamma = 1 / B.theta
     cdef double *alpha = B.work
     cdef double *beta = B.work + B.ld_m
-    for i in range(B.k):
-        B.rho[i] = 1 / sy(B.gram, B.ld, i, i)
     memcpy(B.v, B.p, 2 * B.k * sizeof(double))
     B.simd.two_loop_products(B.gram, B.ld, B.k, B.order, B.updates, B.rho, B.secant, gamma, B.v,
                              alpha, beta)

@@ -11,7 +11,6 @@ ctypedef struct FewVariables:
     bint diagonal            # the first matrix is no multiple of I
     double *first            # (n,) the diagonal of the matrix that H is updated from; ones
     #                          up to whole tiles
-    double *rho              # (m + 1,) 1 / sᵀy of the pairs held, oldest first
     double *cross            # (m + 1,) sᵀy of each pair's y with the s of the pair before it
     double *alpha            # (updates of B,) work of the two-loop recursion
     double *step             # (n,) from x to the minimiser of the model; zeros up to whole tiles
@@ -29,11 +28,9 @@ ctypedef struct FewVariables:
     Py_ssize_t *free         # (n,) the free variables
 
 
-cdef bint few_are(Py_ssize_t n, bint bounded) noexcept nogil
 cdef void few_place(FewVariables *few, const Compact *B, bint bounded, Room *room) noexcept nogil
-cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
-                        bint was_full) noexcept nogil
-cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept nogil
+cdef void few_take_pair(FewVariables *few, const Compact *B, bint was_full) noexcept nogil
+cdef void few_set_pair(FewVariables *few, const Compact *B) noexcept nogil
 cdef bint few_cauchy_point(FewVariables *few, const Compact *B, const Box *box,
                            CauchyPoint *cauchy) noexcept nogil
 cdef bint few_minimiser(FewVariables *few, const Compact *B, Box *box, CauchyPoint *cauchy,

@@ -28,23 +28,17 @@ from libc.string cimport memcpy, memmove, memset
 from lbfgsb._core.box cimport box_free_all, break_point, scaled_change, scaled_gradient
 from lbfgsb._core.compact cimport most_updates
 from lbfgsb._core.dense cimport factor, solve_upper
-from lbfgsb._core.kernels cimport FEW, FEW_FREE, LANES
+from lbfgsb._core.kernels cimport LANES
 from lbfgsb._core.team cimport carve, padded
 
 cdef extern from "float.h" nogil:
     const double DBL_EPSILON
 
 
-cdef bint few_are(Py_ssize_t n, bint bounded) noexcept nogil:
-    """Are n variables few? Without bounds no n x n matrix is made, only products with H."""
-    return n <= (FEW if bounded else FEW_FREE)
-
-
 cdef void few_place(FewVariables *few, const Compact *B, bint bounded, Room *room) noexcept nogil:
     """Take the buffers; B has its sizes."""
     cdef Py_ssize_t n = B.n
     few.first = <double *>carve(&room.kept, padded(n), sizeof(double))
-    few.rho = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     few.cross = <double *>carve(&room.kept, B.m + 1, sizeof(double))
     few.alpha = <double *>carve(&room.work, most_updates(B), sizeof(double))
     few.step = <double *>carve(&room.work, padded(n), sizeof(double))
@@ -64,19 +58,16 @@ cdef void few_place(FewVariables *few, const Compact *B, bint bounded, Room *roo
 # --- the pairs ----------------------------------------------------------------------------
 
 
-cdef void few_take_pair(FewVariables *few, const Compact *B, double s_y,
-                        bint was_full) noexcept nogil:
-    """B's newest pair is a new one with this sᵀy; the oldest has left if B was full."""
+cdef void few_take_pair(FewVariables *few, const Compact *B, bint was_full) noexcept nogil:
+    """B's newest pair is a new one; the oldest has left if B was full."""
     if was_full:
-        memmove(few.rho, few.rho + 1, (B.k - 1) * sizeof(double))
         memmove(few.cross, few.cross + 1, (B.k - 1) * sizeof(double))
-    few_set_pair(few, B, s_y)
+    few_set_pair(few, B)
 
 
-cdef void few_set_pair(FewVariables *few, const Compact *B, double s_y) noexcept nogil:
-    """B has got a newest pair, with this sᵀy."""
+cdef void few_set_pair(FewVariables *few, const Compact *B) noexcept nogil:
+    """B has got a newest pair."""
     cdef Py_ssize_t newest = B.k - 1
-    few.rho[newest] = 1 / s_y
     if newest > 0 and B.n > 2:
         few.cross[newest] = B.simd.product(column(B, 2 * newest - 2), column(B, 2 * newest + 1),
                                            B.tile_length, B.tiles)
@@ -103,7 +94,7 @@ cdef bint update_first(FewVariables *few, const Compact *B) noexcept nogil:
     """
     cdef Py_ssize_t i, newest = B.k - 1
     B.simd.update_diagonal(column(B, 2 * newest), column(B, 2 * newest + 1), B.tile_length,
-                           B.tiles, few.rho[newest] * B.secant[newest], few.first)
+                           B.tiles, B.rho[newest] * B.secant[newest], few.first)
     for i in range(B.n):
         if not (few.first[i] > 0 and isfinite(few.first[i])):
             return False
@@ -123,7 +114,7 @@ cdef void apply_H(FewVariables *few, const Compact *B, double *v) noexcept nogil
         apply_H_in_plane(few, B, v)
     else:
         B.simd.two_loop(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates,
-                        B.tiles, few.rho, few.cross, B.secant, few.first, v, few.alpha)
+                        B.tiles, B.rho, few.cross, B.secant, few.first, v, few.alpha)
 
 
 cdef void apply_H_in_plane(const FewVariables *few, const Compact *B, double *v) noexcept nogil:
@@ -138,7 +129,7 @@ cdef void apply_H_in_plane(const FewVariables *few, const Compact *B, double *v)
     cdef const double *y = column(B, 2 * pair + 1)
     cdef const double *s_next
     cdef double across = few.first[0] * s[1] * s[1] + few.first[1] * s[0] * s[0]
-    cdef double rho = few.rho[pair], weight = rho / B.secant[pair], along, turn
+    cdef double rho = B.rho[pair], weight = rho / B.secant[pair], along, turn
     for i in range(1, B.updates):
         pair = B.order[i]
         s_next = column(B, 2 * pair)
@@ -146,7 +137,7 @@ cdef void apply_H_in_plane(const FewVariables *few, const Compact *B, double *v)
         turn = s_next[0] * s[1] - s_next[1] * s[0]
         across = along * along * across + weight * turn * turn
         s, y = s_next, column(B, 2 * pair + 1)
-        rho = few.rho[pair]
+        rho = B.rho[pair]
         weight = rho / B.secant[pair]
     along = weight * (s[0] * v[0] + s[1] * v[1])
     turn = rho * across * (rho * (y[0] * v[1] - y[1] * v[0]))
@@ -184,7 +175,7 @@ cdef void multiply_B(const FewVariables *few, const double *v, Py_ssize_t n,
 cdef bint form_B(FewVariables *few, const Compact *B) noexcept nogil:
     """The matrix B from the pairs; False if rounding has made it indefinite."""
     return B.simd.bfgs_matrix(<const double *>B.W, B.tile_length, B.columns, B.order, B.updates,
-                              B.n, B.tiles, few.rho, B.secant, few.first, few.B)
+                              B.n, B.tiles, B.rho, B.secant, few.first, few.B)
 
 
 # --- the generalised Cauchy point ---------------------------------------------------------

@@ -24,9 +24,9 @@ from lbfgsb._core.cauchy cimport cauchy_before_break_points, cauchy_place, cauch
 from lbfgsb._core.compact cimport (compact_correct_free, compact_factor,
                                    compact_newton_coefficients, compact_place, compact_reset,
                                    compact_set_pair, Curvature, most_updates, tiles_from)
-from lbfgsb._core.few_variables cimport (few_are, few_cauchy_point, few_minimiser, few_place,
+from lbfgsb._core.few_variables cimport (few_cauchy_point, few_minimiser, few_place,
                                          few_set_pair)
-from lbfgsb._core.kernels cimport BLOCK, FEW, LANES, MAX_RHS, PACK, kernels_in_use
+from lbfgsb._core.kernels cimport BLOCK, FEW, FEW_FREE, LANES, MAX_RHS, PACK, kernels_in_use
 from lbfgsb._core.line_search cimport (ACCEPT_BEST, ACCEPT_TRIAL, NO_STEP, TRY_NEXT, LineSearch,
                                        LineSearchVerdict, line_search_end, line_search_give_up,
                                        line_search_promise, line_search_start,
@@ -173,8 +173,11 @@ cdef Room solver_size(SolverState *s, Py_ssize_t n, bint bounded, bint scaled) n
 
 
 cdef bint solver_is_few(const Options *o, Py_ssize_t n, bint bounded) noexcept nogil:
-    """Does few_variables.pyx make the steps? Of more than FEW variables not with float32 pairs."""
-    return not o.compact and few_are(n, bounded) and (n <= FEW or o.pairs != FLOAT32)
+    """Does few_variables.pyx make the steps? Without bounds, where it needs no n x n matrix, of
+    more variables, but not with float32 pairs."""
+    if o.compact:
+        return False
+    return n <= FEW or (n <= FEW_FREE and not bounded and o.pairs != FLOAT32)
 
 
 cdef void solver_place(SolverState *s, char *kept, char *work) noexcept nogil:
@@ -629,9 +632,9 @@ cdef void solver_test_limits(SolverState *s) noexcept nogil:
 cdef void solver_set_pair(SolverState *state, Py_ssize_t i, const double *s, const double *y,
                           const double *units, double secant) noexcept nogil:
     """Hold s and y (n,) as pair i, the newest, with this factor; see compact_set_pair."""
-    cdef double s_y = compact_set_pair(&state.B, i, s, y, units, secant)
+    compact_set_pair(&state.B, i, s, y, units, secant)
     if state.few.used:
-        few_set_pair(&state.few, &state.B, s_y)
+        few_set_pair(&state.few, &state.B)
 
 
 cdef Curvature curvature_of(const SolverState *s, double alpha, double slope) noexcept nogil:
