@@ -109,7 +109,7 @@ def make_gradient(
     if not callable(fun):
         raise TypeError(f"fun must be callable; got {describe(fun)}.")
     if callable(jac) or (isinstance(jac, (bool, np.bool_)) and jac):
-        if workers is not None and _as_workers(workers) is not None:
+        if _as_workers(workers) is not None:
             raise ValueError(
                 "workers is for numerical gradients; here jac is "
                 f"{'callable' if callable(jac) else 'True'}, and there is nothing to share out"
@@ -487,7 +487,9 @@ def _restrict(step: float | Vector | None, free: NDArray[np.intp]) -> float | Ve
 
 def _as_workers(workers: Any) -> Workers | None:
     """Return what evaluates, None for evaluations in this thread."""
-    if workers is not None and not _has_workers():
+    if workers is None:
+        return None
+    if not _has_workers():
         raise ValueError("workers needs SciPy >= 1.16; with an older SciPy it must be None.")
     return as_workers("workers", workers)
 
