@@ -65,7 +65,7 @@ def test_of_a_separable_quadratic_it_comes_near_to_the_hessian():
 @pytest.mark.parametrize("box", [False, True], ids=["free", "box"])
 def test_variables_of_different_sizes_need_no_x_scale(box):
     total = dict.fromkeys(("diagonal", "scalar"), 0)
-    for seed in range(10):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(200, 12)) * 10.0 ** rng.uniform(-2, 2, 12)
         sign = np.where(rng.random(200) < 0.5, -1.0, 1.0)
@@ -82,7 +82,7 @@ def test_variables_of_different_sizes_need_no_x_scale(box):
             )  # fmt: skip
             assert res.success
             total[scaling] += res.nfev
-    assert total["diagonal"] < 0.9 * total["scalar"]
+    assert total["diagonal"] < 0.8 * total["scalar"]
 
 
 # --- the option ---------------------------------------------------------------------------
