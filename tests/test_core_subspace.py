@@ -18,7 +18,6 @@ from naive import (
     core_solver,
     direction,
     drive,
-    inverse_bfgs_matrix,
     longest_feasible,
     matrix_of,
     random_pairs,
@@ -121,44 +120,6 @@ def test_the_step_goes_down_and_stays_in_the_box(compact, state):
 def test_the_factorisations_on_the_way_are_right(compact, state):
     solver, *_ = advanced(state, compact=compact)
     assert solver._details["factor_error"] <= 4 * (len(state.S) + 1) * EPS
-
-
-@both_forms
-@pytest.mark.parametrize("extra", [0, 3])
-@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 32, 33, 63, 128, 129])
-def test_without_bounds_the_step_is_that_of_the_inverse(n, extra, compact):
-    rng = np.random.default_rng(n)
-    for k in (1, 2, 6):
-        S, Y = random_pairs(rng, n, k, 3.0)
-        secant, g = rng.uniform(0.9, 1.2, k), rng.normal(size=n)
-        options = {"compact": compact, "extra_updates": extra}
-        solver = solver_at(rng.normal(size=n), g, S, Y, secant=secant, **options)
-        solver._advance()
-        model = model_of(solver)
-        assert (model["gram"] is None) == (not compact and n <= 128)
-        H = inverse_bfgs_matrix(S, Y, model["theta"], secant, extra)
-        expected = -H @ g
-        error = 1e-13 * np.linalg.cond(H) * abs(expected).max()
-        np.testing.assert_allclose(model["d"], expected, rtol=0, atol=error)
-
-
-@pytest.mark.parametrize("maxcor", [1, 2, 7])
-@pytest.mark.parametrize("n", [1, 2, 5, 100])
-def test_without_bounds_pairs_that_leave_take_all_of_theirs_with_them(n, maxcor):
-    problem = random_problem(3, n)
-    solver = core_solver(problem.x0, maxcor=maxcor, compact=False, extra_updates=4, secant=1)
-    steps = 0
-    for _ in drive(solver, problem.fg, 3 * maxcor + 6):
-        g, (S, Y, secant) = solver.jac, solver._pairs()
-        if solver._phase == DONE or not abs(g).max() > 1e-9:
-            break
-        solver._advance()
-        model = model_of(solver)
-        H = inverse_bfgs_matrix(S, Y, model["theta"], secant, 4)
-        error = 1e-12 * np.linalg.cond(H) * abs(H @ g).max()
-        np.testing.assert_allclose(model["d"], -H @ g, rtol=0, atol=error)
-        steps += 1
-    assert steps > (maxcor if n > 2 else 0)
 
 
 @pytest.mark.parametrize("maxcor", [1, 2, 9])
