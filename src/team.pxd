@@ -22,6 +22,7 @@ ctypedef struct Pace:
     int up                   # 1 or -1: where the next one to be tried lies
     int pause                # iterations between two tries
     int rest                 # iterations until the next one
+    double debt              # seconds that the last one lost, less what has been paid for them
     double seconds           # that the long passes of this iteration took
     double work              # doubles that they read
     double rate[LEVELS]      # seconds a double of each level, of late; 0: not known
@@ -57,6 +58,7 @@ cdef void team_place(Team *team, Py_ssize_t rows, Room *room) noexcept nogil
 cdef int allowed_threads(int threads) noexcept nogil
 cdef int most_threads(int wanted) noexcept nogil
 cdef void team_set_threads(Team *team, int threads, Py_ssize_t rows) noexcept nogil
+cdef void team_end_pass(Team *team, double seconds, double work) noexcept nogil
 cdef void team_end_iteration(Team *team) noexcept nogil
 cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
                      Py_ssize_t columns, Py_ssize_t sums, double *total,

@@ -29,11 +29,17 @@ cdef extern from *:
     int team_pool
 
 # What a level must be faster by to be the best one, and how many iterations pass between two tries,
-# at first and at most: a try of a slow level costs little then.
+# at first and at most.
 cdef double FASTER = 0.95
 cdef enum:
     FIRST_PAUSE = 4
     LONGEST_PAUSE = 64
+
+# The part of the time that tries may cost, and the seconds that the first one may: a thread whose
+# processor another program holds is waited for until that program's turn is over, which is several
+# short iterations.
+cdef double PART_FOR_TRIES = 0.04
+cdef double FIRST_TRY = 4e-3
 
 # Fewer elements than this a thread are not worth waking it for.
 cdef enum:
@@ -91,37 +97,53 @@ cdef void team_set_threads(Team *team, int threads, Py_ssize_t rows) noexcept no
     team.threads = <int>min(<Py_ssize_t>most_threads(threads), chunk_count(rows))
     memset(&team.pace, 0, sizeof(Pace))
     team.pace.up, team.pace.pause, team.pace.rest = 1, FIRST_PAUSE, 1
+    team.pace.debt = FIRST_TRY
     while threads == 0 and team.pace.levels < LEVELS and 1 << team.pace.levels < 2 * team.threads:
         team.pace.levels += 1
+
+
+cdef void team_end_pass(Team *team, double seconds, double work) noexcept nogil:
+    """Count a pass over `work` doubles. A try that is much too slow ends with it."""
+    cdef Pace *p = &team.pace
+    p.seconds += seconds
+    p.work += work
+    if p.level != p.best and p.seconds > 2 * p.work * p.rate[p.best]:
+        team_end_iteration(team)
 
 
 cdef void team_end_iteration(Team *team) noexcept nogil:
     """Choose the threads of the next iteration by the time that the last one's passes took.
 
-    The best level is kept; one beside it is tried for an iteration now and then, at once if it was
-    faster when it was last seen. Nobody knows what else the processors are busy with: a BLAS keeps
-    its threads spinning for a while, a neighbour comes and goes.
+    The best level is kept; one beside it is tried for an iteration now and then, when the time since
+    has paid for what the last try lost, and at once if it was faster when it was last seen. Nobody
+    knows what else the processors are busy with: a BLAS keeps its threads spinning for a while, a
+    neighbour comes and goes.
     """
     cdef Pace *p = &team.pace
-    cdef double rate
+    cdef double seconds = p.seconds, rate, lost
     if p.levels < 2 or p.work == 0:
         return
-    rate, p.seconds, p.work = p.seconds / p.work, 0, 0
+    rate, lost = seconds / p.work, seconds - p.work * p.rate[p.best]
+    p.seconds = p.work = 0
     if p.level != p.best:    # this was a try
         p.rate[p.level] = rate
         if rate < FASTER * p.rate[p.best]:
+            p.debt = -lost if p.level < p.best else 0    # what more threads than now lose
             p.best, p.pause, p.rest = p.level, FIRST_PAUSE, 1
         else:
+            p.debt = lost
             p.level, p.up = p.best, -p.up
             p.rest = p.pause = min(2 * p.pause, <int>LONGEST_PAUSE)
         return
     p.rate[p.level] = rate if p.rate[p.level] == 0 else 0.5 * (p.rate[p.level] + rate)
+    p.debt -= PART_FOR_TRIES * seconds
     p.rest -= 1
     if not 0 <= p.best + p.up < p.levels:
         p.up = -p.up
-    if p.rest <= 0 or (p.rate[p.best + p.up] > 0 and p.rest <= p.pause - FIRST_PAUSE
-                       and p.rate[p.best + p.up] < FASTER * p.rate[p.best]):
+    if p.rest <= 0 and p.debt <= 0 or (0 < p.rate[p.best + p.up] < FASTER * p.rate[p.best]
+                                       and p.rest <= p.pause - FIRST_PAUSE):
         p.level = p.best + p.up
+
 
 # --- a pass -------------------------------------------------------------------------------
 
@@ -271,8 +293,7 @@ cdef void run_chunks(Team *team, ChunkTask task, void *context, Py_ssize_t rows,
     else:
         run_together(&v, total)
     if timed:
-        team.pace.seconds += platform_seconds() - since
-        team.pace.work += <double>rows * columns
+        team_end_pass(team, platform_seconds() - since, <double>rows * columns)
 
 
 ctypedef struct DotContext:

@@ -18,8 +18,8 @@ from lbfgsb._core.slope_monitor cimport (WINDOW, Check, SlopeMonitor, slope_moni
                                          slope_monitor_tell,
                                          slope_monitor_window)
 from lbfgsb._core.solver cimport SolverState, find_cauchy
-from lbfgsb._core.team cimport (SUMS, Room, Team, dot, padded, team_end_iteration, team_place,
-                                team_set_threads)
+from lbfgsb._core.team cimport (SUMS, Room, Team, dot, padded, team_end_iteration, team_end_pass,
+                                team_place, team_set_threads)
 
 import numpy as np
 
@@ -123,18 +123,19 @@ def inner_product(level, const double[::1] a, const double[::1] b, int threads=1
     return result
 
 
-def levels_of(Py_ssize_t count, rate):
-    """Return the levels that threads='auto' chooses in `count` iterations.
+def levels_of(Py_ssize_t count, seconds, Py_ssize_t passes=1):
+    """Return the levels that threads='auto' chooses for the passes of `count` iterations.
 
-    rate(iteration, level) is the time that a double of its passes takes.
+    seconds(iteration, level) is the time that a pass takes.
     """
     cdef Team team
     team_set_threads(&team, 0, 1 << 40)
     team.pace.levels = 3    # whatever the processors of this machine
     levels = []
     for i in range(count):
-        levels.append(team.pace.level)
-        team.pace.seconds, team.pace.work = rate(i, team.pace.level), 1
+        for _ in range(passes):
+            levels.append(team.pace.level)
+            team_end_pass(&team, seconds(i, team.pace.level), 1)
         team_end_iteration(&team)
     return levels
 

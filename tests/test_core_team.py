@@ -40,6 +40,24 @@ def test_threads_that_do_not_pay_cost_next_to_nothing():
         assert 1 in levels[-100:], "another number is tried now and then"
 
 
+def test_tries_of_short_iterations_are_paid_for():
+    """Milliseconds; another program has the second processor, and is waited for."""
+    rate = constant(0.001, 0.008, 0.008)
+    assert set(levels_of(90, rate)) == {0}
+    for count in (200, 500, 2000, 10_000):
+        levels = levels_of(count, rate)
+        assert set(levels) == {0, 1}
+        assert cost(levels, rate) < 1.04 + 0.005 / (0.001 * count)
+
+
+def test_a_try_that_is_much_too_slow_is_given_up_after_a_pass():
+    for slow, passes in ((1.5, 4), (2.5, 1)):
+        levels = np.reshape(levels_of(300, constant(1, slow, slow), 4), (300, 4))
+        tries = levels[levels[:, 0] == 1]
+        assert len(tries) > 3
+        assert (tries.sum(axis=1) == passes).all()
+
+
 def test_the_middle_can_be_the_best():
     levels = np.array(levels_of(500, constant(1, 0.6, 0.8)))
     assert np.mean(levels == 1) > 0.93
