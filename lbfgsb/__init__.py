@@ -7,13 +7,11 @@
 (array([ 1., -0.]), 0)
 """
 
-from __future__ import annotations
-
 import importlib as _importlib
 import importlib.util as _util
 import os as _os
 import sys as _sys
-from typing import TYPE_CHECKING
+import typing as _typing
 
 
 def _find_core() -> None:
@@ -77,7 +75,7 @@ _MODULES = {
     *("plotting", "scipy_compat"),
 }
 
-if TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
+if _typing.TYPE_CHECKING:  # the same, for type checkers and for what bundles programs
     from lbfgsb import batch as batch
     from lbfgsb import benchmarks as benchmarks
     from lbfgsb import callbacks as callbacks
@@ -145,7 +143,7 @@ def _get(name: str) -> object:
     return value
 
 
-if not TYPE_CHECKING:  # to a type checker it would say that there is any name
+if not _typing.TYPE_CHECKING:  # to a type checker it would say that there is any name
     __getattr__ = _get
 
 

@@ -326,3 +326,18 @@ def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
     if positional >= 2:
         return lambda state: callback(state.x, state)
     return with_point
+
+
+def as_call_of_many(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:
+    """Return a function of the state that calls `callback` as its signature asks.
+
+    The state is that of all problems of a batch, or of all starts.
+    """
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some builtins have none
+        return callback
+    if set(signature.parameters) == {"intermediate_result"}:
+        return lambda state: callback(intermediate_result=state)
+    check_parameters(callback, signature, (1,), "one argument, the state of all problems")
+    return callback

@@ -7,7 +7,6 @@ array; or, with a compiled objective, the threads.
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import time
@@ -37,12 +36,14 @@ from lbfgsb._lowlevel import as_compiled, check_fun, is_compiled
 from lbfgsb._options import as_options, no_such_option, options_of
 from lbfgsb._result import BatchResult
 from lbfgsb._types import Vector
-from lbfgsb._watch import WatchOfMany, as_callbacks, check_parameters, comes_last
+from lbfgsb._watch import WatchOfMany, as_call_of_many, as_callbacks, comes_last
 
 if TYPE_CHECKING:
     from lbfgsb._checkpoint_file import Content
 
-Indices = NDArray[np.intp]
+__all__ = ["minimize_batch"]
+
+_Indices = NDArray[np.intp]
 
 # What minimize_lbfgsb takes.
 _NOT_HERE = {
@@ -293,7 +294,7 @@ def _restore(solvers: Lockstep, found: Content, reopen: bool = True) -> dict[int
     return {i: said for i, said in why.items() if i in ended}
 
 
-def batch_of(found: Content) -> OptimizeResult:
+def _batch_of(found: Content) -> OptimizeResult:
     """Return the result that the checkpoint of a batch has, as it stood."""
     snapshots = found.snapshots
     x = np.stack([snapshot["x"] for snapshot in snapshots])
@@ -362,7 +363,7 @@ def _run_compiled(
     solvers: Lockstep,
     watch: _Watch,
     objective: CompiledObjective,
-    data: Indices | None,
+    data: _Indices | None,
     most: float,
 ) -> None:
     """Drive all problems to their ends, with pauses in which what they have come to is written.
@@ -389,7 +390,7 @@ class _Watch(WatchOfMany):
     ) -> None:
         super().__init__(callbacks)
         self._solvers = solvers
-        self._first = [(one, as_call(one)) for one in callbacks if not comes_last(one)]
+        self._first = [(one, as_call_of_many(one)) for one in callbacks if not comes_last(one)]
         self._last = [one for one in callbacks if comes_last(one)]
         self._why = why  # what a callback has ended each problem for
 
@@ -425,18 +426,6 @@ class _Watch(WatchOfMany):
             return state
         result = _make_result(self._solvers.state(), self._solvers.rounds, self._why)
         return result.as_one() if getattr(callback, "sees_batch_as_one", False) else result
-
-
-def as_call(callback: Callable[..., Any]) -> Callable[[OptimizeResult], Any]:
-    """Return a function of the state that calls `callback` as its signature asks."""
-    try:
-        signature = inspect.signature(callback)
-    except (TypeError, ValueError):  # some builtins have none
-        return callback
-    if set(signature.parameters) == {"intermediate_result"}:
-        return lambda state: callback(intermediate_result=state)
-    check_parameters(callback, signature, (1,), "one argument, the state of all problems")
-    return callback
 
 
 def _as_mask(said: Any, count: int) -> NDArray[np.uint8]:
@@ -508,7 +497,7 @@ def _as_floats(name: str, value: Any) -> Vector:
     return np.require(array, np.float64, ["C", "A"])
 
 
-def _addresses(args: Sequence[Any], count: int) -> Indices | None:
+def _addresses(args: Sequence[Any], count: int) -> _Indices | None:
     """Return where each problem's data are, for a compiled objective."""
     if not isinstance(args, (tuple, list)) or len(args) > 1:
         raise ValueError(

@@ -43,7 +43,7 @@ from lbfgsb._log import HEADER, ROWS_A_HEADER
 from lbfgsb._numbers import as_count, as_number
 from lbfgsb._state import State
 from lbfgsb._types import Vector
-from lbfgsb.plotting import LiveFigure, check_x, pyplot
+from lbfgsb.plotting import _check_x, _LiveFigure, _pyplot
 
 __all__ = [
     "Checkpoint",
@@ -64,7 +64,7 @@ __all__ = [
 _OF_BATCH = ("running", "converged")
 
 
-class Callback:
+class _Callback:
     """What the other classes share: a run that begins and ends, and numbers of its iterates."""
 
     # `lbfgsb.minimize_batch` gives it the batch as one run.
@@ -123,7 +123,7 @@ class Callback:
 # --- what ends a run ----------------------------------------------------------------------
 
 
-class TargetReached(Callback):
+class TargetReached(_Callback):
     """Ends the run when a number of its state is small enough.
 
     Parameters
@@ -159,7 +159,7 @@ class TargetReached(Callback):
             )
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(_Callback):
     """Ends the run when a number of its state has not improved for a while.
 
     Parameters
@@ -219,7 +219,7 @@ class EarlyStopping(Callback):
             )
 
 
-class TimeLimit(Callback):
+class TimeLimit(_Callback):
     """Ends the run at the first iterate after a time, with status 1: it is no success.
 
     Parameters
@@ -249,7 +249,7 @@ class TimeLimit(Callback):
             self._stop(intermediate_result, Limit(f"the time limit of {self.seconds:g} s is over"))
 
 
-class StopOnSignal(Callback):
+class StopOnSignal(_Callback):
     """Ends the run at the next iterate when the process is sent a signal.
 
     The status is 1, no success; the result is valid, and a checkpoint. Without this, Ctrl-C raises
@@ -331,7 +331,7 @@ class StopOnSignal(Callback):
 # --- what writes it down ------------------------------------------------------------------
 
 
-class Print(Callback):
+class Print(_Callback):
     """Prints a row for every so many iterates, and how the run ended.
 
     Parameters
@@ -417,7 +417,7 @@ class Print(Callback):
         print(" ".join(cells).rstrip(), file=self._file, flush=True)
 
 
-class JSONLines(Callback):
+class JSONLines(_Callback):
     """Writes a line of JSON for each iterate: nit, nfev, njev, fun, ….
 
     Parameters
@@ -472,7 +472,7 @@ class JSONLines(Callback):
             self._file.write(json.dumps(line) + "\n")
 
 
-class Checkpoint(Callback):
+class Checkpoint(_Callback):
     """Keeps the run in a file from which it goes on, bit for bit, if its process is ended.
 
     Parameters
@@ -560,7 +560,7 @@ class Checkpoint(Callback):
         self._keeper.end_run(state)
 
 
-class TensorBoard(Callback):
+class TensorBoard(_Callback):
     """Gives the numbers of each iterate to a TensorBoard writer.
 
     Parameters
@@ -600,7 +600,7 @@ class TensorBoard(Callback):
 # --- what shows it ------------------------------------------------------------------------
 
 
-class ProgressBar(Callback):
+class ProgressBar(_Callback):
     """A `tqdm` bar, in a terminal or a notebook: how far the projected gradient is down to `gtol`.
 
     The bar is empty at the first projected gradient and full at `gtol`, on a logarithmic scale.
@@ -719,7 +719,7 @@ class ProgressBar(Callback):
         return "stopped"
 
 
-class LivePlot(Callback):
+class LivePlot(_Callback):
     """A picture of the convergence that is drawn while the run goes on.
 
     It is what `lbfgsb.plot_convergence` draws, in a window or in a notebook's output. A window
@@ -749,11 +749,11 @@ class LivePlot(Callback):
     _PAUSE = 4.0
 
     def __init__(self, interval: float = 0.2, x: str = "nit") -> None:
-        pyplot()
-        check_x(x)
+        _pyplot()
+        _check_x(x)
         self._interval, self._x = as_number("interval", interval), x
         self.history: History = History()
-        self._live: LiveFigure | None = None
+        self._live: _LiveFigure | None = None
         self._next = -math.inf
 
     @property
@@ -789,7 +789,7 @@ class LivePlot(Callback):
 
     def _draw(self) -> None:
         if self._live is None:
-            self._live = LiveFigure(self._x)
+            self._live = _LiveFigure(self._x)
         self._live.draw(self.history)
 
 

@@ -20,8 +20,8 @@ from lbfgsb._checkpoint_file import (
 from lbfgsb._keeper import as_path
 from lbfgsb._result import Result, memory_of, one_of_a_batch
 from lbfgsb._solver import Solver, solver_from
-from lbfgsb.batch import batch_of
-from lbfgsb.multistart import search_in
+from lbfgsb.batch import _batch_of
+from lbfgsb.multistart import _search_in
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -136,9 +136,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
         if kind == "solver":
             return _solver_of(content)
         if kind == "batch":
-            return batch_of(content)
+            return _batch_of(content)
         if kind == "multistart":
-            return search_in(content)
+            return _search_in(content)
         raise ValueError(f"there is no kind {kind!r}")
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{name} has been altered: {error}") from error

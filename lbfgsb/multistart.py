@@ -26,8 +26,8 @@ from lbfgsb._result import BatchResult
 from lbfgsb._solver import Solver
 from lbfgsb._spread import Evaluation, runs
 from lbfgsb._types import Vector
-from lbfgsb._watch import WatchOfMany, as_callbacks, comes_last
-from lbfgsb.batch import as_call, minimize_batch
+from lbfgsb._watch import WatchOfMany, as_call_of_many, as_callbacks, comes_last
+from lbfgsb.batch import minimize_batch
 
 if TYPE_CHECKING:
     from lbfgsb._checkpoint_file import Content
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["minimize_multistart"]
 
-SAMPLERS = ("sobol", "lhs", "uniform")
+_SAMPLERS = ("sobol", "lhs", "uniform")
 
 # Options that a Solver takes, and those that say how f and g come.
 _OF_SOLVER = (
@@ -288,9 +288,9 @@ def _starts(
         if lower is not None and upper is not None:
             starts = np.clip(starts, lower, upper)
         return np.ascontiguousarray(starts), lower, upper
-    if sampler not in SAMPLERS:
+    if sampler not in _SAMPLERS:
         raise ValueError(
-            f"sampler must be one of {list(SAMPLERS)} or an array of starts; got {quote(sampler)}"
+            f"sampler must be one of {list(_SAMPLERS)} or an array of starts; got {quote(sampler)}"
         )
     n = _count_of(bounds)
     lower, upper = as_bounds(bounds, n)
@@ -462,8 +462,6 @@ _COLUMNS = (
 )
 _FLOATS = ("fun", "projected_gradient", "gradient_mismatch")
 _INTEGERS = ("nit", "nfev", "njev", "status", "success")
-# What the file has: one array for each.
-MEMBERS = ("starts", "lower", "upper", "done", "x", "jac", *_FLOATS, *_INTEGERS)
 
 
 class _Table:
@@ -561,7 +559,7 @@ class _Table:
         """Return whether the starts that are over are all that are to count."""
         return bool(self._done[: self._count()].all())
 
-    def result(self, why: str | None) -> MultistartResult:
+    def result(self, why: str | None) -> _MultistartResult:
         """Return the result of the starts that are over and count."""
         count = self._count()
         counted = np.flatnonzero(self._done[:count])
@@ -590,7 +588,7 @@ class _Table:
         if counted.size:
             one = runs[int(order[0])]
             best = {name: one[name] for name in best}
-        return MultistartResult(
+        return _MultistartResult(
             best,
             minima=minima,
             n_minima=len(groups),
@@ -714,7 +712,7 @@ def _starts_in(
     return kept
 
 
-def search_in(found: Content) -> OptimizeResult:
+def _search_in(found: Content) -> OptimizeResult:
     """Return the result that the file of a search has, as it stood."""
     header, (kept,) = found
     starts, lower, upper = (kept[name] for name in ("starts", "lower", "upper"))
@@ -751,7 +749,7 @@ class _Watch(WatchOfMany):
     def __init__(self, callbacks: list[Callable[..., Any]], table: _Table) -> None:
         super().__init__(callbacks)
         self._table = table
-        self._calls = [as_call(one) for one in callbacks if not comes_last(one)]
+        self._calls = [as_call_of_many(one) for one in callbacks if not comes_last(one)]
         self._last = [one for one in callbacks if comes_last(one)]
         self.why: str | None = None
 
@@ -779,7 +777,7 @@ class _Watch(WatchOfMany):
         return state
 
 
-class MultistartResult(OptimizeResult):
+class _MultistartResult(OptimizeResult):
     """What `minimize_multistart` has found; it prints in some thirty lines at most."""
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ from lbfgsb._types import Vector
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["plot_bounds", "plot_convergence"]
 
 # Okabe and Ito's colours, the darker ones first; then the same with other dashes.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -52,7 +53,7 @@ _MOST_CELLS = 500
 _MOST_NAMES = 30
 
 
-def pyplot() -> Any:
+def _pyplot() -> Any:
     """Return matplotlib.pyplot, or raise ImportError that says what to install."""
     try:
         import matplotlib.pyplot
@@ -119,11 +120,11 @@ def plot_convergence(
     ...                           maxcor=m, callback=runs[f"maxcor = {m}"])
     >>> axes = plot_convergence(runs, f_best=0.0)            # doctest: +SKIP
     """
-    check_x(x)
+    _check_x(x)
     histories, names = _as_runs(history_or_results, labels, x)
     if f_best is None:
         f_best = min(np.nanmin(h.fun) for h in histories)
-    plt = pyplot()
+    plt = _pyplot()
     with plt.rc_context(_STYLE):
         axes = _as_axes(plt, ax)
         for k, (history, name) in enumerate(zip(histories, names, strict=True)):
@@ -132,7 +133,7 @@ def plot_convergence(
     return axes
 
 
-def check_x(x: str) -> None:
+def _check_x(x: str) -> None:
     """Raise ValueError if `x` names no horizontal axis."""
     if x not in _X_LABELS:
         raise ValueError(f"x must be 'nit', 'nfev' or 'time'; got {quote(x)}")
@@ -265,7 +266,7 @@ def _whole_numbers(intervals: Any = "auto") -> Any:
     return MaxNLocator(intervals, integer=True, steps=[1, 2, 5, 10])
 
 
-class LiveFigure:
+class _LiveFigure:
     """A figure of one run that is drawn again and again.
 
     In a window its canvas is redrawn; in a notebook with the inline backend, the output of the
@@ -278,7 +279,7 @@ class LiveFigure:
     """
 
     def __init__(self, x: str) -> None:
-        self._plt = pyplot()
+        self._plt = _pyplot()
         self._x = x
         with self._plt.rc_context(_STYLE):
             figure, axes = self._plt.subplots(
@@ -383,7 +384,7 @@ def plot_bounds(
     order = _by_time_at_bounds(status) if is_sorted else np.arange(n)
     if names is not None and len(names) != n:
         raise ValueError(f"names must be {n}, one for each variable; got {len(names)}")
-    plt = pyplot()
+    plt = _pyplot()
     with plt.rc_context(_STYLE):
         if ax is None:
             axes: NDArray[np.object_] = plt.subplots(

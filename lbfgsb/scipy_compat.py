@@ -40,6 +40,15 @@ from lbfgsb._options import options_of, what_was_meant
 from lbfgsb._types import Vector
 from lbfgsb._watch import as_callbacks, check_parameters, is_history
 
+__all__ = [
+    "fmin_l_bfgs_b",
+    "is_patched",
+    "patch_scipy",
+    "patched_scipy",
+    "scipy_method",
+    "unpatch_scipy",
+]
+
 _Fixed = tuple[NDArray[np.bool_], Vector]
 
 _FTOL = 2.2204460492503131e-09

@@ -1218,10 +1218,10 @@ def agg():
 
 
 def test_the_live_plot_is_redrawn_every_fifth_of_a_second(agg, clock, monkeypatch):
-    from lbfgsb.plotting import LiveFigure
+    from lbfgsb.plotting import _LiveFigure
 
     drawn = []
-    monkeypatch.setattr(LiveFigure, "draw", lambda self, history: drawn.append(len(history)))
+    monkeypatch.setattr(_LiveFigure, "draw", lambda self, history: drawn.append(len(history)))
     live = LivePlot()
 
     def callback(xk):
@@ -1260,7 +1260,7 @@ def test_the_live_plot_of_a_run_that_goes_on_has_all_of_it(agg):
 
 
 def test_drawing_takes_at_most_a_fifth_of_the_time(agg, clock, monkeypatch):
-    from lbfgsb.plotting import LiveFigure
+    from lbfgsb.plotting import _LiveFigure
 
     def draw(self, history):
         clock.seconds += 1.0
@@ -1270,7 +1270,7 @@ def test_drawing_takes_at_most_a_fifth_of_the_time(agg, clock, monkeypatch):
         clock.seconds += 0.5
 
     drawn = []
-    monkeypatch.setattr(LiveFigure, "draw", draw)
+    monkeypatch.setattr(_LiveFigure, "draw", draw)
     solve(callback=[LivePlot(), callback], maxiter=18)
     assert drawn == [1, 9, 17, 18]
 

@@ -54,10 +54,32 @@ def test_every_public_name_is_found_where_the_package_says():
         lbfgsb.nothing  # noqa: B018
 
 
+def names_defined_in(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = getattr(node, "targets", None) or [node.target]
+            yield from (name.id for t in targets for name in ast.walk(t) if hasattr(name, "id"))
+
+
+@pytest.mark.parametrize("name", sorted(lbfgsb._MODULES))
+def test_what_a_public_module_defines_is_public_or_has_an_underscore(name):
+    module = getattr(lbfgsb, name)
+    defined = set(names_defined_in(Path(module.__file__)))
+    assert "__all__" in defined
+    assert {name for name in defined if not name.startswith("_")} <= set(module.__all__)
+
+
+def test_the_package_shows_its_public_names_alone():
+    shown = run_python("import lbfgsb; print(*(n for n in dir(lbfgsb) if not n.startswith('_')))")
+    assert {"__version__", *shown.split()} == {"Report", *lbfgsb.__all__, *lbfgsb._MODULES}
+
+
 def test_type_checkers_are_told_the_same_names():
     (block,) = (
         node for node in ast.parse(Path(lbfgsb.__file__).read_text()).body
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_typing.TYPE_CHECKING"
     )  # fmt: skip
     told = {(node.module, alias.name) for node in block.body for alias in node.names}
     expected = {(f"lbfgsb.{module}", name) for name, module in lbfgsb._HOME_OF.items()}

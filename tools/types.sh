@@ -5,7 +5,7 @@
 #   tools/types.sh [mypy|pyright|complete|stubtest ...]      all by default
 #
 # complete: at least 98.5 % of what is public says its type. The rest are base classes: of
-# lbfgsb.Report, where scooby is not installed, and of MultistartResult, SciPy's OptimizeResult.
+# lbfgsb.Report, where scooby is not installed, and of _MultistartResult, SciPy's OptimizeResult.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- mypy pyright complete stubtest
