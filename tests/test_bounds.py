@@ -122,7 +122,7 @@ class TestStart:
             b"12",
             {},
             {1.0: 2.0},
-            object(),
+            ...,
             np.array(["2020-01-01"], dtype="datetime64[D]"),
             np.array([1], dtype="timedelta64[s]"),
             np.array([1.0, 2.0], dtype=object),
@@ -276,7 +276,7 @@ class TestBounds:
         with pytest.raises(ValueError, match=rf"bounds must be a pair .*shape is {shape}"):
             as_bounds(bounds, 2)
 
-    @pytest.mark.parametrize("bounds", [5.0, "ab", {}, object()], ids=repr)
+    @pytest.mark.parametrize("bounds", [5.0, "ab", {}, ...], ids=repr)
     def test_what_is_no_sequence_is_an_error_that_says_what_came(self, bounds):
         with pytest.raises(ValueError, match=rf"bounds must be .*; got {type(bounds).__name__}"):
             as_bounds(bounds, 2)
@@ -350,7 +350,7 @@ class TestBounds:
             [(0.0, 1j)],
             [(None, 1j)],
             np.array([[0.0, 1j]]),
-            [(None, object())],
+            [(None, ...)],
             np.array([["2020-01-01", "2021-01-01"]], dtype="datetime64[D]"),
         ],
         ids=repr,

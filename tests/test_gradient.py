@@ -289,7 +289,7 @@ class TestCalls:
         with pytest.raises(ValueError, match=r"fun must return a scalar or an array of size 1"):
             FiniteDifference(lambda x: value, method)(np.array([1.0]), 1.0)
 
-    @pytest.mark.parametrize("value", [None, "1", 1j, np.array([1j]), object()], ids=repr)
+    @pytest.mark.parametrize("value", [None, "1", 1j, np.array([1j]), ...], ids=repr)
     def test_a_value_that_is_not_real_is_a_type_error(self, value):
         with pytest.raises(TypeError, match=r"fun must return a real number; it returned"):
             FiniteDifference(lambda x: value, "2-point")(np.array([1.0]), 1.0)

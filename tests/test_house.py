@@ -1,6 +1,7 @@
 """The house: what importing lbfgsb imports, and which way its modules may lean on each other."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -157,3 +158,21 @@ def test_the_tests_are_collected_on_a_wheel_away_from_the_checkout(tmp_path):
         [sys.executable, "-c", COLLECT], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@in_a_checkout
+def test_every_process_collects_the_same_tests(tmp_path):
+    """As `pytest -n` wants it of its workers."""
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"]
+    runs = [
+        subprocess.Popen(
+            [*command, ROOT / "tests"], cwd=tmp_path, env=os.environ | {"PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE, text=True,
+        )
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    one, two = (
+        [line for line in run.communicate()[0].splitlines() if "::" in line] for run in runs
+    )
+    assert len(one) > 1000
+    assert one == two
