@@ -4,8 +4,8 @@
 #
 #   tools/types.sh [mypy|pyright|complete|stubtest ...]      all by default
 #
-# complete: at least 98.5 % of what is public says its type. The rest are base classes: of
-# lbfgsb.Report, where scooby is not installed, and of _MultistartResult, SciPy's OptimizeResult.
+# complete: at least 98.5 % of what is public says its type. The rest is the base class of
+# lbfgsb.Report, where scooby is not installed.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- mypy pyright complete stubtest
