@@ -749,9 +749,9 @@ class LivePlot(_Callback):
     _PAUSE = 4.0
 
     def __init__(self, interval: float = 0.2, x: str = "nit") -> None:
-        _pyplot()
         _check_x(x)
         self._interval, self._x = as_number("interval", interval), x
+        _pyplot()
         self.history: History = History()
         self._live: _LiveFigure | None = None
         self._next = -math.inf
