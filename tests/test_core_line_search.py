@@ -3,7 +3,7 @@ their paper, random functions against SciPy's transcription of MINPACK's dcsrch,
 covers: walls of NaN, the longest step, trials that run out, functions that do not go down."""
 
 import itertools
-from math import cos, exp, hypot, inf, isfinite, log, nan, pi, sin, sqrt
+from math import cos, exp, hypot, inf, isfinite, log, nan, pi, sin, sqrt, ulp
 
 import numpy as np
 import pytest
@@ -347,6 +347,41 @@ def test_noise_above_what_the_slopes_promise_ends_a_search_close_to_0(slope_at_0
     verdict, _, trials = search(phi, 10 * minimiser, 1e8, C1, C2, 0.0, 100)
     assert verdict == "NO_STEP"
     assert trials[-1] <= 0.03 * minimiser < trials[-2]
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_noise_far_beyond_a_minimiser_is_forgotten_when_that_is_found(unit):
+    def phi(a):
+        # A narrow parabola, hidden from the first trials by what they take for noise.
+        b, narrow = a / unit, 1e-6
+        if b < 1e-3:
+            return b * (0.5 * b / narrow - 1), (b / narrow - 1) / unit
+        return 0.03, (2 * b - 1) / unit
+
+    verdict, step, _ = search(phi, unit, 1e8 * unit, C1, 0.1, 0.0, 40)
+    assert verdict == "ACCEPT_TRIAL"
+    assert step == pytest.approx(1e-6 * unit)
+
+
+@pytest.mark.parametrize("start", [1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("kink", [1e-6, 1 / 3, 0.7, 5.0, 1e3])
+def test_an_interval_shrinks_to_two_neighbours_and_no_point_is_tried_twice(kink, start):
+    def phi(a):
+        return (-a, -1.0) if a < kink else (2 * a - 3 * kink, 2.0)
+
+    verdict, step, trials = search(phi, start, 1e8, C1, 0.5, 0.0, 500)
+    assert verdict == "ACCEPT_BEST"
+    assert abs(step - kink) <= ulp(kink)
+    assert len(set(trials)) == len(trials)
+
+
+def test_both_conditions_may_hold_with_equality():
+    # At 1 the slope is half of what it was, and then f has half of the decrease foretold.
+    for phi in (
+        lambda a: (-a + 0.25 * a * a, -1 + 0.5 * a),
+        lambda a: (-0.5 * a, 0.0 if a > 0 else -1.0),
+    ):
+        assert search(phi, 1.0, 2.0, 0.5, 0.5, XTOL, 20) == ("ACCEPT_TRIAL", 1.0, [1.0])
 
 
 @pytest.mark.parametrize("maxls", range(1, 12))

@@ -36,8 +36,16 @@ from pathlib import Path
 import numpy  # noqa: F401  imported once, before all the processes
 import pytest
 import scipy.optimize  # noqa: F401
+import scipy.stats  # noqa: F401
+from hypothesis import Phase, settings
 
-SECONDS = 300  # after which a mutant that hangs is taken for found
+# After so much time, or time of the processor, a mutant that hangs is taken for found.
+SECONDS = 300
+CPU_SECONDS = 60
+
+# That a test fails is enough: no smaller example is looked for.
+settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None)
+settings.load_profile("mutants")
 
 OTHER = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq},
@@ -187,6 +195,7 @@ def survives(finder: Finder, tests: list[str]) -> bool:
         code = 1
         with contextlib.suppress(BaseException), contextlib.redirect_stdout(io.StringIO()):
             signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             with open(os.devnull, "w") as nothing:
                 os.dup2(nothing.fileno(), 1)
                 os.dup2(nothing.fileno(), 2)
