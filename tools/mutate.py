@@ -35,7 +35,7 @@ from pathlib import Path
 
 import numpy  # noqa: F401  imported once, before all the processes
 import pytest
-import scipy.optimize  # noqa: F401
+import scipy.optimize
 import scipy.stats  # noqa: F401
 from hypothesis import Phase, settings
 
