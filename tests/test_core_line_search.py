@@ -164,19 +164,25 @@ def check_outcome(phi, outcome, c1, c2, alpha_max, maxls):
         )
 
 
-@examples
-@given(functions(), starts, constants)
-def test_trials_are_those_of_minpack(phi, start, c):
-    minpack = pytest.importorskip("scipy.optimize._dcsrch").DCSRCH
-    expected = []
+def minpack(phi, start, c1, c2, xtol, most=40):
+    """The step of SciPy's transcription of MINPACK's search, or None, and its trials."""
+    dcsrch = pytest.importorskip("scipy.optimize._dcsrch").DCSRCH
+    trials = []
 
     def value(a):
-        expected.append(a)
+        trials.append(a)
         return phi(a)[0]
 
     f0, slope0 = phi(0.0)
-    there = minpack(value, lambda a: phi(a)[1], *c, XTOL, 0.0, 1e8)
-    accepted, *_ = there(start, phi0=f0, derphi0=slope0, maxiter=40)
+    there = dcsrch(value, lambda a: phi(a)[1], c1, c2, xtol, 0.0, 1e8)
+    accepted, *_ = there(start, phi0=f0, derphi0=slope0, maxiter=most)
+    return accepted, trials
+
+
+@examples
+@given(functions(), starts, constants)
+def test_trials_are_those_of_minpack(phi, start, c):
+    accepted, expected = minpack(phi, start, *c, XTOL)
     verdict, step, trials = search(phi, start, 1e8, *c, XTOL, 40)
     # Far out the waves are rounding errors, and these grow from trial to trial.
     assume(max(expected[:6]) < 1e3)
@@ -190,6 +196,20 @@ def test_trials_are_those_of_minpack(phi, start, c):
         assert step == pytest.approx(accepted, rel=1e-6)
     else:
         assert verdict != "ACCEPT_TRIAL"
+
+
+@pytest.mark.parametrize("slope", [-2.0, -0.5, -0.41, -0.39, -0.05, 0.0, 0.5, 3.0])
+def test_trials_are_those_of_minpack_where_a_lower_trial_decreases_too_little(slope):
+    # The second trial, at 2.5, is lower than the first but not by enough: psi takes the place of f.
+    def phi(a):
+        if a == 0:
+            return 0.0, -1.0
+        return (-0.5 * a, -0.9) if a < 1 else (-0.3, slope)
+
+    _, expected = minpack(phi, 0.5, 0.4, 0.5, XTOL)
+    _, _, trials = search(phi, 0.5, 1e8, 0.4, 0.5, XTOL, 40)
+    np.testing.assert_allclose(trials, expected[: len(trials)], rtol=1e-6)
+    assert len(trials) >= 7
 
 
 @examples
@@ -373,6 +393,9 @@ def test_an_interval_shrinks_to_two_neighbours_and_no_point_is_tried_twice(kink,
     assert verdict == "ACCEPT_BEST"
     assert abs(step - kink) <= ulp(kink)
     assert len(set(trials)) == len(trials)
+    # Slopes at trials before the kink are equal: no secant, and no cubic, through them.
+    _, expected = minpack(phi, start, C1, 0.5, 0.0)
+    np.testing.assert_allclose(trials[:7], expected[:7], rtol=1e-6)
 
 
 def test_both_conditions_may_hold_with_equality():
