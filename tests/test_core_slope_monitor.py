@@ -50,6 +50,15 @@ def test_a_long_segment_does_not_count_beside_a_short_one():
     assert [check[0] for check in monitor([[short, long]])[2]] == [0.1]
 
 
+@pytest.mark.parametrize("count", range(1, 18))
+def test_the_latest_five_checks_are_kept_whatever_searches_they_are_from(count):
+    lengths = [1 + i / 8 for i in range(count)]
+    segments = [(length, 0.0, -1.0, -length, -1.0) for length in lengths]
+    expected = [(length, -length, -length, 0.0) for length in lengths[-5:]]
+    for searches in [[segment] for segment in segments], [segments], [segments[:3], segments[3:]]:
+        assert monitor([search for search in searches if search])[2] == expected
+
+
 def test_a_segment_across_a_kink_is_no_evidence():
     # From slope -1 to slope +1 over a length of 1, f changes by what some kink between explains.
     kink = [[(1.0, 5.0, -1.0, 5.0 + change, 1.0)] for change in (-0.9, -0.5, 0.5, 0.9)]

@@ -74,6 +74,16 @@ def test_the_minimiser_is_the_dense_one_on_the_free_variables(compact, state):
 
 @both_forms
 @many
+@given(states(decades=1.0))
+def test_no_pair_of_a_well_conditioned_matrix_is_forgotten(compact, state):
+    solver = solver_of(state, compact=compact)
+    assume(solver.projected_gradient > 1e-6)
+    solver._advance()
+    assert solver._details["restarts"] == 0
+
+
+@both_forms
+@many
 @given(states(decades=6.0))
 def test_the_gradient_of_the_model_vanishes_on_the_free_variables(compact, state):
     _, model, B = advanced(state, compact=compact)
