@@ -18,7 +18,7 @@ import lbfgsb
 from lbfgsb import GradientWarning, Solver, check_gradient, diagnose, minimize_batch
 from lbfgsb import minimize_lbfgsb as minimize
 from lbfgsb._gradient import FiniteDifference
-from lbfgsb._noise import estimate_noise, noise_of_values
+from lbfgsb._noise import estimate_noise, noise_of_values, way_inside
 
 OPTIONS = {"ftol": 2.2e-9, "gtol": 1e-5, "maxiter": 5000}
 TIGHT = {"ftol": 0, "gtol": 1e-9, "maxiter": 5000}
@@ -394,6 +394,25 @@ def test_hammings_table_says_what_is_wrong_with_a_step():
     assert noise_of_values(np.ones(7)).kind == "step too short"
     assert noise_of_values(np.exp(np.arange(7.0))).kind == "step too long"
     assert noise_of_values([1, 2, np.nan, 3]).kind == "not finite"
+
+
+def test_differences_that_do_not_change_their_sign_are_no_noise():
+    # First differences of 0 and 1 alone; second ones of 1 and -1, of the variance σ² 4! / 2!².
+    for stairs in np.arange(7) // 2, -(np.arange(7) // 2):
+        noise = noise_of_values(stairs)
+        assert (noise.kind, noise.level) == ("found", pytest.approx(6**-0.5))
+
+
+def test_a_walk_goes_where_there_is_more_room_and_leaves_what_is_fixed():
+    x = np.array([0.0, 10.0, -300.0, 2.0, 0.5])
+    lower = np.array([-np.inf, 0.0, -301.0, 2.0, 0.0])
+    upper = np.array([np.inf, 11.0, np.inf, 2.0, 1.0])
+    way = way_inside(x, lower, upper)
+    assert np.sign(way).tolist() == [1, -1, 1, 0, 1]
+    ratios = abs(way / np.maximum(1, abs(x)))[way != 0]
+    assert (ratios >= 0.75).all()
+    assert (ratios < 1.25).all()
+    assert len(set(ratios)) == 4
 
 
 def test_check_gradient_knows_single_precision_and_still_finds_mistakes():

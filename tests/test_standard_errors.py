@@ -87,6 +87,16 @@ def test_bounds_are_given_where_the_result_does_not_know_them():
     assert np.isfinite(standard_errors(scipys, jac)[0])
 
 
+def test_bounds_that_are_given_take_the_place_of_those_of_the_run():
+    fun, jac, A = linear()
+    bounds = [(None, 0.5)] + [(None, None)] * 2
+    res = minimize_lbfgsb(x0=np.zeros(3), fun=fun, jac=jac, bounds=bounds, **TIGHT)
+    assert np.isnan(standard_errors(res, jac)[0])
+    expected = np.sqrt(np.diag(covariance(A)))
+    errors = standard_errors(res, jac, bounds=[(None, None)] * 3)
+    np.testing.assert_allclose(errors, expected, rtol=1e-8)
+
+
 def test_nothing_outside_the_bounds_is_evaluated():
     fun, jac, _ = linear()
     res = minimize_lbfgsb(x0=np.zeros(3), fun=fun, jac=jac, **TIGHT)
@@ -128,6 +138,7 @@ def test_x_scale_says_how_long_the_steps_are(units):
     [
         lambda x: np.full(2, x.sum()),  # x[0] − x[1] is free
         lambda x: np.array([x[0], -x[1]]),  # a saddle
+        lambda x: np.array([x[0], 0.0]),  # x[1] is free
         lambda x: x * np.nan,
     ],
 )
@@ -135,6 +146,21 @@ def test_a_hessian_that_is_not_positive_definite_is_an_error(jac):
     result = OptimizeResult(x=np.zeros(2), fun=0.0, jac=np.zeros(2))
     with pytest.raises(ValueError, match="not positive definite"):
         standard_errors(result, jac)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_rounding_errors_make_of_a_singular_hessian_is_an_error_too(seed):
+    v = np.random.default_rng(seed).normal(size=2)
+    result = OptimizeResult(x=np.ones(2), fun=0.0, jac=np.zeros(2))
+    with pytest.raises(ValueError, match="not positive definite"):
+        standard_errors(result, lambda x: v * (v @ x))
+
+
+def test_nearly_dependent_variables_have_large_errors():
+    H = np.array([[1.0, 1 - 1e-6], [1 - 1e-6, 1.0]])
+    result = OptimizeResult(x=np.zeros(2), fun=0.0, jac=np.zeros(2))
+    expected = np.sqrt(np.diag(np.linalg.inv(H)))
+    np.testing.assert_allclose(standard_errors(result, lambda x: H @ x), expected, rtol=1e-4)
 
 
 def test_jac_must_be_callable():
