@@ -364,6 +364,22 @@ def test_a_line_search_that_fails_drops_the_memory_once_and_then_ends(problem, c
     np.testing.assert_allclose(model_of(solver)["d"], step, rtol=0, atol=4 * EPS * abs(step).max())
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("n", [511, 512, 513, 1300])
+def test_an_iterate_its_gradient_and_its_pair_are_taken_from_every_block_of_rows(n, bounded):
+    problem = random_problem(5, n)
+    box = (problem.lower, problem.upper) if bounded else (None, None)
+    solver = core_solver(problem.x0, *box, maxcor=3)
+    x, g = problem.x0, problem.jac(problem.x0)
+    solver._tell(*problem.fg(x))
+    for _ in drive(solver, problem.fg, 6):
+        assert same_bits(solver.jac, problem.jac(solver.x))
+        S, Y, _ = solver._pairs()
+        np.testing.assert_array_equal(S[-1], solver.x - x)
+        np.testing.assert_array_equal(Y[-1], solver.jac - g)
+        x, g = solver.x.copy(), solver.jac.copy()
+
+
 def test_a_line_search_that_fails_at_the_start_has_no_memory_to_drop():
     solver, fg = rosenbrock(maxls=8)
     spoilt, calls = spoilt_after(1, fg)
