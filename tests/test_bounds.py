@@ -106,6 +106,7 @@ class TestStart:
         with pytest.raises(ValueError, match=rf"x0 must be finite; 2 of its 4 .*x0\[1\] = {bad}"):
             as_start([0.0, bad, 1.0, NAN])
 
+    @pytest.mark.filterwarnings("error")
     def test_a_number_beyond_float64_is_reported_as_infinite_without_a_warning(self):
         if np.finfo(np.longdouble).max == np.finfo(np.float64).max:
             pytest.skip("long double is no longer than double here")
