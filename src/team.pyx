@@ -114,10 +114,10 @@ cdef void team_end_pass(Team *team, double seconds, double work) noexcept nogil:
 cdef void team_end_iteration(Team *team) noexcept nogil:
     """Choose the threads of the next iteration by the time that the last one's passes took.
 
-    The best level is kept; one beside it is tried for an iteration now and then, when the time since
-    has paid for what the last try lost, and at once if it was faster when it was last seen. Nobody
-    knows what else the processors are busy with: a BLAS keeps its threads spinning for a while, a
-    neighbour comes and goes.
+    The best level is kept; one beside it is tried for an iteration now and then, when the time
+    since has paid for what the last try lost, and at once if it was faster when it was last seen.
+    Nobody knows what else the processors are busy with: a BLAS keeps its threads spinning for a
+    while, a neighbour comes and goes.
     """
     cdef Pace *p = &team.pace
     cdef double seconds = p.seconds, rate, lost

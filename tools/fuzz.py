@@ -14,8 +14,8 @@ checked:
 feasible      every x that the objective sees is in its bounds to the bit
 measured      res.fun, res.jac are f and its gradient at res.x, to the bit
 counts        nfev, njev and nit are the calls and iterates that there were
-monotone      f goes down from iterate to iterate, up to rounding errors; up to 1e-12 of f to a last one
-              that has the projected gradient asked for
+monotone      f goes down from iterate to iterate, up to rounding errors; to a last one that has the
+              projected gradient asked for it may rise by 1e-12 of itself
 kkt           a run that says so has a projected gradient of at most gtol; NumPy computes it
 worse         on a convex problem, a run that says it converged is at the minimum that the closed
               form or SciPy's run knows, up to what gtol and rounding errors allow or, where both
