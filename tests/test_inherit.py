@@ -14,7 +14,7 @@ from problems import run_python
 import lbfgsb
 from lbfgsb import _inherit
 
-STARTUP = str(Path(lbfgsb.__file__).parent / "_startup")
+STARTUP = str(Path(_inherit.__file__).parent / "_startup")
 
 # A program that knows nothing of lbfgsb, and whose workers know nothing of it either.
 PROGRAM = """\

@@ -21,12 +21,14 @@ esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# install BUILD OPTION: the package with that build option, and its test dependencies
+# install BUILD OPTION: the package with that build option, and its test dependencies. By psutil
+# joblib and loky end their workers; without it they call pgrep, which never returns where
+# AddressSanitizer's library is loaded before its own.
 install() {
     python3 -m venv "$work/$1"
     "$work/$1/bin/pip" install --quiet "--config-settings=setup-args=-D$2" \
         --config-settings=setup-args=-Dtests=true \
-        "--config-settings=build-dir=$work/$1/build" '.[test]'
+        "--config-settings=build-dir=$work/$1/build" '.[test]' psutil
 }
 
 test_checks() {
@@ -70,11 +72,11 @@ test_thread() {
     setarch -R env LD_PRELOAD="$library" OMP_TOOL_LIBRARIES="${library%/clang/*}/libarcher.so" \
         TSAN_OPTIONS="$options:suppressions=$PWD/tools/thread.supp" \
         PATH="${library%/lib/clang/*}/bin:$PATH" \
-        "$work/thread/bin/python" -m pytest -p no:cacheprovider --capture=sys \
+        "$work/thread/bin/pytest" -p no:cacheprovider --capture=sys \
         --deselect tests/test_core_team.py::test_without_a_limit_there_are_as_many_threads_as_asked_for \
         --deselect tests/test_core_team.py::test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same \
-        --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory \
-        "$@"
+        --deselect tests/test_batch.py::test_no_thread_is_started_unless_asked \
+        --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory "$@"
 }
 
 for build in $builds; do
