@@ -1095,9 +1095,9 @@ def test_a_compiled_batch_goes_on_with_what_a_python_objective_has_begun(path):
 
 def test_a_compiled_batch_is_written_every_so_many_seconds(path):
     keep = Checkpoint(path, seconds=0, keep=3)
-    with_it = compiled(callback=keep, maxiter=3000, ftol=0.0, gtol=1e-10)
+    with_it = compiled(callback=keep, maxiter=500, ftol=0.0, gtol=1e-10)
     assert sorted(os.listdir(path.parent)) == ["run.npz", "run.npz.1", "run.npz.2"]
-    assert_same_batch(with_it, compiled(maxiter=3000, ftol=0.0, gtol=1e-10))
+    assert_same_batch(with_it, compiled(maxiter=500, ftol=0.0, gtol=1e-10))
 
 
 @pytest.mark.parametrize("callback", [never, Checkpoint("run.npz", every=1)], ids=["", "every"])
