@@ -38,14 +38,20 @@ test_checks() {
         -W error::pytest.PytestUnraisableExceptionWarning "$@"
 }
 
+# The tests that measure memory or leave a process no more than it needs: the sanitizers take memory
+# for each byte that is used, and AddressSanitizer holds back what is freed.
+memory='
+    --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory
+    --deselect tests/test_bench.py::TestMemory::test_is_that_of_the_pairs_and_some_vectors
+    --deselect tests/test_core_team.py::test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same
+    --deselect tests/test_field.py::test_memory_is_w_and_a_dozen_vectors'
+
 # The sanitizers' libraries are loaded before all others, since Python is built without them;
 # libstdc++ too, where AddressSanitizer looks for the functions behind C++ exceptions (in SciPy).
 # detect_leaks: Python keeps until it exits, by design, what it has imported, interned and cached.
 # allocator_may_return_null: a test asks for more memory than there is, and shall get none.
 # PYTHONMALLOC: each object has a block of its own, not a part of a larger one.
 # --capture=sys: a report goes to the terminal; pytest would lose it when the process ends.
-# Left out are the tests that measure memory, which AddressSanitizer holds back once it is freed, and
-# one that leaves a process no more than it needs, which is not enough for the sanitizer too.
 test_address() {
     install address sanitizer=address,undefined
     libraries=
@@ -55,16 +61,13 @@ test_address() {
     LD_PRELOAD=$libraries PYTHONMALLOC=malloc \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        "$work/address/bin/pytest" -p no:cacheprovider --capture=sys \
-        --deselect tests/test_field.py::test_memory_is_w_and_a_dozen_vectors \
-        --deselect tests/test_core_team.py::test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same \
-        --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory "$@"
+        "$work/address/bin/pytest" -p no:cacheprovider --capture=sys $memory "$@"
 }
 
 # GCC's OpenMP has barriers that ThreadSanitizer does not see. Of those of clang's it is told, by the
 # library archer. Python is seen by the locks that it takes, the GIL among them.
 # setarch -R: the sanitizer's map of the memory has no place for all addresses that Linux may choose.
-# Left out are tests that measure memory or count threads, of which the sanitizer has its own.
+# Left out are two more tests, which count threads: the sanitizer has one of its own.
 test_thread() {
     CC=clang-19 install thread sanitizer=thread
     options=halt_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0
@@ -72,11 +75,10 @@ test_thread() {
     setarch -R env LD_PRELOAD="$library" OMP_TOOL_LIBRARIES="${library%/clang/*}/libarcher.so" \
         TSAN_OPTIONS="$options:suppressions=$PWD/tools/thread.supp" \
         PATH="${library%/lib/clang/*}/bin:$PATH" \
-        "$work/thread/bin/pytest" -p no:cacheprovider --capture=sys \
-        --deselect tests/test_core_team.py::test_without_a_limit_there_are_as_many_threads_as_asked_for \
-        --deselect tests/test_core_team.py::test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same \
+        "$work/thread/bin/pytest" -p no:cacheprovider --capture=sys $memory \
         --deselect tests/test_batch.py::test_no_thread_is_started_unless_asked \
-        --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory "$@"
+        --deselect tests/test_core_team.py::test_without_a_limit_there_are_as_many_threads_as_asked_for \
+        "$@"
 }
 
 for build in $builds; do
