@@ -43,6 +43,7 @@ test_checks() {
 memory='
     --deselect tests/test_batch.py::test_a_hundred_thousand_problems_fit_into_memory
     --deselect tests/test_bench.py::TestMemory::test_is_that_of_the_pairs_and_some_vectors
+    --deselect tests/test_bench.py::TestMemory::test_of_this_process_does_not_count
     --deselect tests/test_core_team.py::test_without_memory_for_threads_there_are_fewer_and_the_bits_are_the_same
     --deselect tests/test_field.py::test_memory_is_w_and_a_dozen_vectors'
 
