@@ -9,7 +9,7 @@
 #
 #   tools/test_sanitized.sh [checks|address|thread] [arguments for pytest, such as tests/test_batch.py]
 #
-# A sanitizer's finding ends the run with its report. Takes twenty minutes.
+# A sanitizer's finding ends the run with its report. Takes three quarters of an hour.
 set -eu
 cd "$(dirname "$0")/.."
 
