@@ -5,7 +5,7 @@
 #   checks     bounds and initialisation checks of Cython's memoryviews
 #   address    AddressSanitizer and UndefinedBehaviorSanitizer, by GCC
 #   thread     ThreadSanitizer, by clang with its OpenMP (Debian: clang-19, llvm-19,
-#              libomp-19-dev)
+#              libomp-19-dev, for which libomp-dev makes way, and the other way round)
 #
 #   tools/test_sanitized.sh [checks|address|thread] [arguments for pytest, such as tests/test_batch.py]
 #
