@@ -378,6 +378,7 @@ def test_an_iterate_its_gradient_and_its_pair_are_taken_from_every_block_of_rows
         np.testing.assert_array_equal(S[-1], solver.x - x)
         np.testing.assert_array_equal(Y[-1], solver.jac - g)
         x, g = solver.x.copy(), solver.jac.copy()
+    assert solver.nit == 6
 
 
 def test_a_line_search_that_fails_at_the_start_has_no_memory_to_drop():
