@@ -1084,6 +1084,13 @@ def test_tensorboard():
     assert all(type(step) is int for _, _, step in writer.scalars)
 
 
+def test_tensorboard_has_every_iterate_unless_it_is_told():
+    writer = Writer()
+    res = solve(callback=TensorBoard(writer), maxiter=4)
+    assert [step for name, _, step in writer.scalars if name == "lbfgsb/fun"] == [1, 2, 3, 4]
+    assert res.nit == 4
+
+
 def test_tensorboard_needs_a_writer():
     with pytest.raises(TypeError, match="writer must have a method add_scalar; got 3"):
         TensorBoard(3)

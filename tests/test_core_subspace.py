@@ -15,6 +15,8 @@ from naive import (
     TRIAL,
     bfgs_matrix,
     both_forms,
+    break_point,
+    cauchy_point,
     core_solver,
     direction,
     drive,
@@ -238,6 +240,69 @@ def test_random_ill_conditioned_states_reach_both_kinds_of_step():
         kinds[projected] += 1
     assert kinds[True] > 1500
     assert kinds[False] >= 10
+
+
+# --- many blocks of rows ------------------------------------------------------------------
+
+
+def among_many(n, rows, x, g, S, Y, lower, upper):
+    """The direction from a state whose variables are the given rows of n; the others feel nothing,
+    so that they stay where they are. Returns the model, and d in the rows."""
+    rng = np.random.default_rng(n)
+    rest = rng.normal(size=n)
+    X, G = rest.copy(), np.zeros(n)
+    LOWER, UPPER = rest - 1, rest + rng.exponential(size=n)
+    SS, YY = np.zeros((len(S), n)), np.zeros((len(S), n))
+    X[rows], G[rows], SS[:, rows], YY[:, rows] = x, g, S, Y
+    if lower is not None:
+        LOWER[rows], UPPER[rows] = lower, upper
+    solver = solver_at(X, G, SS, YY, *((LOWER, UPPER) if lower is not None else (None, None)))
+    solver._advance()
+    model = model_of(solver)
+    assert np.count_nonzero(np.delete(model["d"], rows)) == 0
+    np.testing.assert_array_equal(solver._point(), X + model["d"])
+    assert model["slope"] == pytest.approx(g @ model["d"][rows], rel=1e-12)
+    return model, model["d"][rows]
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("n", [513, 1300, 9000])
+def test_a_step_is_the_dense_one_wherever_its_variables_are(n, bounded):
+    rng = np.random.default_rng(3)
+    rows = np.linspace(0, n - 1, 12).astype(int)
+    S, Y = random_pairs(rng, 12, 3, 1.0)
+    x, g = rng.normal(size=12), rng.normal(size=12)
+    lower, upper = x - 0.3 * rng.exponential(size=12), x + 0.3 * rng.exponential(size=12)
+    if bounded:
+        model, d = among_many(n, rows, x, g, S, Y, lower, upper)
+    else:
+        model, d = among_many(n, rows, x, g, S, Y, None, None)
+        lower, upper = np.full(12, -np.inf), np.full(12, np.inf)
+    B = bfgs_matrix(S, Y, model["theta"])
+    x_cauchy, t, _ = cauchy_point(x, g, lower, upper, B)
+    free = break_point(x, g, lower, upper) > t
+    assert free.any()
+    assert bounded != free.all()
+    x_hat = subspace_minimiser(x, g, B, x_cauchy, free)
+    expected, projected = direction(x, g, lower, upper, x_cauchy, x_hat)
+    assert projected
+    np.testing.assert_allclose(d, expected, rtol=0, atol=1e-12)
+    assert model["limit"] == longest_feasible(x, d, lower, upper)
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [600, 1299], [8191, 8192], [8999, 600]])
+def test_a_truncated_step_is_the_dense_one_wherever_its_variables_are(rows):
+    B = np.array([[1.0, -0.99], [-0.99, 1.0]])
+    x, g = np.zeros(2), np.array([-1.0, 0.6])
+    lower, upper = np.full(2, -1e3), np.array([0.7, 1e3])
+    S = np.linalg.eigh(B)[1].T
+    model, d = among_many(9000, rows, x, g, S, S @ B, lower, upper)
+    B = bfgs_matrix(S, S @ B, model["theta"])
+    x_cauchy, t, _ = cauchy_point(x, g, lower, upper, B)
+    x_hat = subspace_minimiser(x, g, B, x_cauchy, break_point(x, g, lower, upper) > t)
+    expected, projected = direction(x, g, lower, upper, x_cauchy, x_hat)
+    assert not projected
+    np.testing.assert_allclose(d, expected, rtol=0, atol=1e-12)
 
 
 # --- inner products over the free variables -----------------------------------------------

@@ -602,6 +602,13 @@ def test_more_starts_go_on_from_the_file(tmp_path):
     assert_same(res, search(n_starts=32))
 
 
+def test_what_changes_no_end_may_be_other_than_in_the_file(tmp_path):
+    path = tmp_path / "search.npz"
+    whole = search(checkpoint=path, args=(), threads=1)
+    again = search(never, checkpoint=path, args=(1,), threads=2, x_shape=(2, 1), maxcor=None)
+    assert_same(again, whole)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
