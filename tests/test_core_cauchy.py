@@ -163,6 +163,21 @@ def test_break_points_beyond_the_first_minimiser_are_found_when_it_moves_on():
     assert model["t"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_of_many_break_points_those_before_the_minimiser_are_passed(seed):
+    # Variable 0, almost without curvature, puts the first minimiser beyond all break points. Once
+    # it has stopped at 0.005, that of all the others is at 1.
+    n = 40
+    t = np.random.default_rng(seed).permutation(np.linspace(0.1, 3.0, n))
+    g, curvature = np.full(n, -1.0), np.ones(n)
+    g[0], t[0], curvature[0] = -100.0, 0.005, 1e-4
+    model = diagonal_state([0.0] * n, g, [-99.0] * n, -g * t, curvature)
+    assert g @ g / (curvature @ g**2) > 3
+    np.testing.assert_array_equal(model["status"], np.where(t < 1, 1, 0))
+    assert model["t_fixed"] == t[t < 1].max()
+    assert model["t"] == pytest.approx(1.0)
+
+
 def test_a_break_point_at_the_minimiser_itself_may_be_either():
     model = diagonal_state([0.0, 0.0], [-1.0, -1.0], [-9.0] * 2, [1.0, 9.0], [1.0, 1.0])
     x_cauchy = np.where(model["status"] > 0, 1.0, model["t"])

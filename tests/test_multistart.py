@@ -175,6 +175,14 @@ def test_every_kind_of_gradient_and_option_is_that_of_minimize_lbfgsb(options):
         assert res.runs.message[i] == alone.message
 
 
+def test_where_f_is_not_finite_one_evaluation_is_counted_and_no_gradient():
+    fun = Counting(lambda x: himmelblau(x) if x[0] < 3.5 else np.inf)
+    jac = Counting(himmelblau_grad)
+    res = search(fun, jac=jac)
+    assert (res.nfev, res.njev) == (fun.calls, jac.calls)
+    assert fun.calls > jac.calls
+
+
 def test_arguments_and_the_shape_of_x_go_to_the_objective():
     def fun(x, shift):
         assert x.shape == (2, 1)
