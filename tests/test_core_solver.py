@@ -381,6 +381,25 @@ def test_an_iterate_its_gradient_and_its_pair_are_taken_from_every_block_of_rows
     assert solver.nit == 6
 
 
+@pytest.mark.parametrize(
+    ("slope", "ftol", "ends"),
+    [
+        (-0.1, 1e-4, False),  # a gain of 0.055, which is well above a tenth of the noise
+        (-0.001, 1e-4, True),  # nothing beside the noise
+        (-0.1, 0.02, False),  # ftol is above the noise, and below the gain
+        (-0.1, 0.06, True),
+    ],
+)
+def test_of_a_decrease_that_noise_hides_the_slopes_tell_whether_it_ends_the_run(slope, ftol, ends):
+    solver = core_solver([0.0], fun_precision=0.01, ftol=ftol)
+    solver._tell(1.0, np.array([slope]))
+    solver._advance()
+    assert solver._point() == [1.0]
+    assert solver._tell(1.0 - 5e-5, np.array([0.1 * slope]))
+    solver._test()
+    assert (solver._phase == DONE) == ends
+
+
 def test_a_line_search_that_fails_at_the_start_has_no_memory_to_drop():
     solver, fg = rosenbrock(maxls=8)
     spoilt, calls = spoilt_after(1, fg)
