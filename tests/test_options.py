@@ -45,5 +45,9 @@ def test_options_that_nobody_can_have_given_are_an_error(wrong, said):
         as_given(defaults() | wrong)
 
 
+def test_auto_leaves_the_number_of_threads_to_the_core():
+    assert as_options(threads="auto")["threads"] == 0
+
+
 def test_more_threads_than_there_can_be_are_no_error():
     assert_same_run(solve(threads=10**12), solve())
