@@ -646,6 +646,19 @@ def test_a_result_has_a_copy_of_the_history():
     assert not hasattr(solve(), "history")
 
 
+def test_a_history_of_other_variables_is_begun_anew_even_where_nit_and_f_are_the_same():
+    def fun(x):
+        return x[0] ** 4, np.append(4 * x[0] ** 3, np.zeros(x.size - 1))
+
+    history = History(bounds_every=1)
+    one = solve(fun=fun, x0=[3.0, 1.0], jac=True, callback=history, maxiter=2)
+    part = solve(fun=fun, x0=[3.0, 1.0, 1.0], jac=True, maxiter=2)
+    assert (part.nit, part.fun) == (one.nit, one.fun)
+    res = solve(fun=fun, x0=part.x, jac=True, checkpoint=part, callback=history)
+    assert history.nit.tolist() == list(range(3, res.nit + 1))
+    assert history.at_bounds.shape == (res.nit - 2, 3)
+
+
 def test_a_dataframe():
     pandas = pytest.importorskip("pandas")
     history = History()

@@ -283,6 +283,16 @@ class TestCalls:
         g, _ = FiniteDifference(single, "2-point")(x, single(x))
         np.testing.assert_allclose(g, 2 * x, rtol=1e-2)
 
+    def test_the_default_step_is_absolute_for_a_value_of_double_precision_and_longer_else(self):
+        x = np.array([1000.0])
+        steps = []
+        for precision in np.float64, np.float32:
+            fun = Recorder(lambda x, precision=precision: precision(x[0]))
+            make_gradient(fun, None, eps=1e-8)(x, fun.fun(x))
+            steps.append(fun.copies[0][0] - 1000.0)
+        assert steps[0] == pytest.approx(1e-8, abs=1e-12)
+        assert steps[1] == pytest.approx(1000 * np.finfo(np.float32).eps ** 0.5)
+
     @pytest.mark.parametrize("value", [np.array([1.0, 2.0]), [], np.zeros((2, 2))], ids=repr)
     @pytest.mark.parametrize("method", METHODS)
     def test_a_value_that_is_no_scalar_is_an_error(self, method, value):
