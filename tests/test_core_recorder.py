@@ -37,6 +37,12 @@ def test_rows_are_all_there_after_any_number_of_doublings(rows):
         assert points is None
 
 
+def test_where_no_vectors_are_asked_for_none_are_kept():
+    numbers, *vectors = recorded(5, x_every=0)._tables()
+    assert numbers[:, 0].tolist() == [1, 2, 3, 4, 5]
+    assert vectors == [None, None, None]
+
+
 def test_a_long_vector_takes_no_room_for_more_than_itself():
     n = 10**6
     recorder = Recorder(1, 0)
