@@ -152,6 +152,7 @@ static inline void platform_sleep(int milliseconds)
 /* How many of `count` threads can be started beside those that there are: they wait for one another
  * at a gate, and are gone on return. */
 enum { PLATFORM_MOST_STARTED = 1024 };
+enum { PLATFORM_MORE_STACK = 1 << 16 };
 
 #ifdef _WIN32
 /* No limit of Windows is met before memory ends. */
@@ -171,12 +172,21 @@ static inline int platform_try_threads(int count)
 {
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     pthread_t started[PLATFORM_MOST_STARTED];
+    pthread_attr_t with;
+    size_t stack;
     int number = 0;
+    if (pthread_attr_init(&with) != 0)
+        return 0;
+    /* The stacks are used again by threads that want no larger ones; LLVM's OpenMP wants a little
+     * more than the default. Where more can't be set, it stays the default. */
+    if (pthread_attr_getstacksize(&with, &stack) == 0)
+        (void)pthread_attr_setstacksize(&with, stack + PLATFORM_MORE_STACK);
     pthread_mutex_lock(&gate);
     while (number < count && number < PLATFORM_MOST_STARTED &&
-           pthread_create(&started[number], NULL, platform_pass, &gate) == 0)
+           pthread_create(&started[number], &with, platform_pass, &gate) == 0)
         number++;
     pthread_mutex_unlock(&gate);
+    pthread_attr_destroy(&with);
     for (int i = 0; i < number; i++)
         pthread_join(started[i], NULL);
     return number;
