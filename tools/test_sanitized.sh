@@ -53,6 +53,7 @@ memory='
 # allocator_may_return_null: a test asks for more memory than there is, and shall get none.
 # PYTHONMALLOC: each object has a block of its own, not a part of a larger one.
 # --capture=sys: a report goes to the terminal; pytest would lose it when the process ends.
+# forkserver: a fork would wait for ever for a lock of the sanitizer's malloc that another thread had.
 test_address() {
     install address sanitizer=address,undefined
     libraries=
@@ -62,7 +63,10 @@ test_address() {
     LD_PRELOAD=$libraries PYTHONMALLOC=malloc \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        "$work/address/bin/pytest" -p no:cacheprovider --capture=sys $memory "$@"
+        "$work/address/bin/python" -P -c '
+import multiprocessing, sys, pytest
+multiprocessing.set_start_method("forkserver")
+sys.exit(pytest.main())' -p no:cacheprovider --capture=sys $memory "$@"
 }
 
 # GCC's OpenMP has barriers that ThreadSanitizer does not see. Of those of clang's it is told, by the
