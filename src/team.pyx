@@ -166,7 +166,7 @@ cdef int allowed_threads(int threads) noexcept nogil:
 cdef int started_threads(int threads) noexcept nogil:
     """`threads`, or as many as the system lets this thread's pool have.
 
-    GCC's OpenMP ends the process if it can't start a thread (limits of memory, of processes). So
+    OpenMP ends the process if it can't start a thread (limits of memory, of processes). So
     those that its pool lacks are started beforehand, for nothing, and one more: their stacks then
     are there to be used again, and the room of the one more is for what OpenMP keeps beside them.
     A pool has the threads of the last parallel region: those that it did not need have ended.
