@@ -15,6 +15,7 @@ import multiprocessing
 import operator
 import os
 import pickle
+import re
 import signal
 import traceback
 from collections import deque
@@ -283,7 +284,7 @@ class _Executor(Workers):
         outcomes = [(self._keys.pop(future), _outcome_of(future)) for future in done]
         for _, outcome in outcomes:
             error = outcome.error
-            if isinstance(error, _PICKLE) and "pickle" in str(error):
+            if isinstance(error, _PICKLE) and _SAYS_SO.search(str(error)):
                 _check_sendable(self._portable.fun)
             if error is not None and not isinstance(error, Exception):
                 raise error  # Ctrl-C, say, that a process has heard first
@@ -307,6 +308,8 @@ def _outcome_of(future: Future[Any]) -> Outcome:
 
 # What pickle raises: for what it does not know, and for a function that can't be imported.
 _PICKLE = (pickle.PicklingError, AttributeError, TypeError)
+# "Can't pickle ..."; Python 3.13: "Can't get local object 'f.<locals>.<lambda>'".
+_SAYS_SO = re.compile("pickle|local object")
 
 
 def _check_sendable(fun: Callable[[Any], Any]) -> bytes:
