@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from threading import get_ident
 from types import TracebackType
@@ -264,33 +264,47 @@ def comes_last(callback: Any) -> bool:
     return getattr(callback, "comes_last", False) is True
 
 
-def check_parameters(
-    callback: Any, signature: inspect.Signature, numbers: tuple[int, ...], expected: str
-) -> None:
-    """Refuse, before the run, a function that can't be called as its run would.
+def parameters_of(
+    callback: Callable[..., Any], numbers: tuple[int, ...], expected: str
+) -> Mapping[str, inspect.Parameter]:
+    """Return what a callback takes. Refuse, before the run, one that the run could not call.
 
     Parameters
     ----------
     callback : callable
-    signature : inspect.Signature
-        Its own.
     numbers : tuple of int
-        With how many arguments it may be called.
+        With how many arguments it may be called, if not with `intermediate_result` alone.
     expected : str
         That in words.
+
+    Returns
+    -------
+    mapping of str to inspect.Parameter
+        Empty for builtins that do not tell.
 
     Raises
     ------
     TypeError
     """
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):
+        return {}
+    if asks_for_result(signature.parameters):
+        return signature.parameters
     for number in numbers:
         try:
             signature.bind(*[None] * number)
         except TypeError:
             continue
-        return
+        return signature.parameters
     name = getattr(callback, "__name__", type(callback).__name__)
     raise TypeError(f"callback must take {expected}; {name} takes {signature}")
+
+
+def asks_for_result(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Return whether a callback takes the keyword `intermediate_result` alone, as SciPy has it."""
+    return parameters.keys() == {"intermediate_result"}
 
 
 def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
@@ -306,15 +320,10 @@ def _as_call(callback: Callable[..., Any]) -> Callable[[State], Any]:
     def with_point(state: State) -> None:
         callback(state.x)
 
-    try:
-        signature = inspect.signature(callback)
-    except (TypeError, ValueError):  # some builtins have none
-        return with_point
-    parameters = signature.parameters
-    if set(parameters) == {"intermediate_result"}:
-        return with_result
     expected = "(xk), (xk, state), or the keyword intermediate_result alone"
-    check_parameters(callback, signature, (1, 2), expected)
+    parameters = parameters_of(callback, (1, 2), expected)
+    if asks_for_result(parameters):
+        return with_result
     positional = 0
     for p in parameters.values():
         if p.kind is p.VAR_POSITIONAL:
@@ -333,11 +342,6 @@ def as_call_of_many(callback: Callable[..., Any]) -> Callable[[OptimizeResult], 
 
     The state is that of all problems of a batch, or of all starts.
     """
-    try:
-        signature = inspect.signature(callback)
-    except (TypeError, ValueError):  # some builtins have none
-        return callback
-    if set(signature.parameters) == {"intermediate_result"}:
+    if asks_for_result(parameters_of(callback, (1,), "one argument, the state of all problems")):
         return lambda state: callback(intermediate_result=state)
-    check_parameters(callback, signature, (1,), "one argument, the state of all problems")
     return callback

@@ -38,7 +38,7 @@ from lbfgsb._gradient import METHODS
 from lbfgsb._minimize import minimize_lbfgsb
 from lbfgsb._options import options_of, what_was_meant
 from lbfgsb._types import Vector
-from lbfgsb._watch import as_callbacks, check_parameters, is_history
+from lbfgsb._watch import as_callbacks, asks_for_result, is_history, parameters_of
 
 __all__ = [
     "fmin_l_bfgs_b",
@@ -603,16 +603,8 @@ class _Callback:
 
     def __init__(self, callback: Callable[..., Any]) -> None:
         self._callback = callback
-        self._takes_result = False
-        try:
-            signature = inspect.signature(callback)
-        except (TypeError, ValueError):  # some builtins have none
-            pass
-        else:
-            self._takes_result = set(signature.parameters) == {"intermediate_result"}
-            if not self._takes_result:
-                expected = "(xk), or the keyword intermediate_result alone"
-                check_parameters(callback, signature, (1,), expected)
+        expected = "(xk), or the keyword intermediate_result alone"
+        self._takes_result = asks_for_result(parameters_of(callback, (1,), expected))
         self.stopped = False
         self.fixed: _Fixed | None = None
         # The methods that tell a callback of a run's begin and end, if it has them.
